@@ -1,0 +1,1 @@
+"""What the user asks: a campaign composes the rooms' own settings models."""

@@ -1,0 +1,54 @@
+"""StaticDescriptors: the geometry of the channels before any MD."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ionsieve.records.base import Frozen, Record
+from ionsieve.verdicts import Flag, Outcome
+
+__all__ = ["Gate", "StaticDescriptors"]
+
+
+class Gate(Frozen):
+    """One bottleneck between two mobile sites (a symmetry-distinct jump).
+
+    `area_A2` is the polygon of anion centres, `circumradius_A` the distance of its centre to them, `free_radius_A` that
+    distance less the anion's radius.
+    """
+
+    jump: str
+    anions: tuple[str, ...]
+    area_A2: float
+    circumradius_A: float
+    free_radius_A: float
+    position_A: tuple[float, float, float]
+    path_fraction: float
+    jump_length_A: float
+    multiplicity: int = 1
+
+
+class StaticDescriptors(Record):
+    """Spheres, percolation and bottlenecks of one structure.
+
+    Diameters in Å. `percolation_radius_A` are the radii at which the free space first percolates in 1, 2 and 3
+    dimensions (0 when it never does).
+    """
+
+    SCHEMA: ClassVar[int] = 1
+
+    configuration_id: str
+    mobile_ion: str
+    included_sphere_A: float | None = None
+    free_sphere_A: float | None = None
+    included_along_free_A: float | None = None
+    percolation_radius_A: tuple[float, float, float] | None = None
+    percolation_axes: tuple[bool, bool, bool] = (False, False, False)
+    gates: tuple[Gate, ...] = ()
+    bvse_barriers_eV: tuple[float | None, float | None, float | None] | None = None
+    radii_A: dict[str, float] = {}
+    ion_radius_A: float | None = None
+    outcome: Outcome = Outcome.COMPLETED
+    reason: str = ""
+    flags: tuple[Flag, ...] = ()
+    settings: dict[str, Any] = {}

@@ -1,0 +1,49 @@
+"""Ranking: the order of the candidates, with the probabilities that say how firm it is."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from ionsieve.records.base import Frozen, Record
+from ionsieve.records.estimate import Estimate
+from ionsieve.verdicts import Flag, Outcome, Verdict
+
+__all__ = ["RankedCandidate", "Ranking"]
+
+
+class RankedCandidate(Frozen):
+    """One row. `section` is ``ranked``, ``bounded`` (upper limit only), ``failed`` or ``sieved``."""
+
+    candidate_id: str
+    formula: str
+    family: str
+    mobile_ion: str
+    section: str
+    rank: int | None = None
+    conductivity: Estimate
+    activation_energy: Estimate
+    expected_rank: Estimate | None = None
+    probability_top_k: float | None = None
+    probability_targets: dict[str, float] = {}
+    bottleneck: Estimate | None = None
+    score: float | None = None
+    pareto_front: int | None = None
+    columns: dict[str, float | str | None] = {}
+    verdict: Verdict
+    outcome: Outcome = Outcome.COMPLETED
+    reason: str = ""
+    flags: tuple[Flag, ...] = ()
+
+
+class Ranking(Record):
+    """The table of a campaign at one temperature of use."""
+
+    SCHEMA: ClassVar[int] = 1
+
+    campaign: str
+    target_temperature_K: float
+    top_k: int
+    targets_S_per_cm: tuple[float, ...]
+    rows: tuple[RankedCandidate, ...]
+    trust: str = ""
+    settings: dict[str, Any] = {}
