@@ -48,7 +48,7 @@ class PotentialInfo:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """energies (S,) eV; forces (N, 3) eV/Å; stresses (S, 3, 3) eV/Å³, positive when the cell wants to shrink (ASE's sign), or None."""
+    """Energies (S,) eV; forces (N, 3) eV/Å; stresses (S, 3, 3) eV/Å³, ASE's sign (dE/dstrain/V), or None."""
 
     energies: Tensor
     forces: Tensor

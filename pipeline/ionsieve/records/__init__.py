@@ -5,6 +5,7 @@ from ionsieve.records.base import Record as Record
 from ionsieve.records.candidate import Candidate as Candidate
 from ionsieve.records.candidate import Check as Check
 from ionsieve.records.candidate import Configuration as Configuration
+from ionsieve.records.candidate import GeneratedCandidate as GeneratedCandidate
 from ionsieve.records.candidate import SiteChange as SiteChange
 from ionsieve.records.channels import Gate as Gate
 from ionsieve.records.channels import StaticDescriptors as StaticDescriptors

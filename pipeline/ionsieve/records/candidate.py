@@ -8,7 +8,7 @@ from ionsieve.records.base import Frozen, Record
 from ionsieve.records.structure import CrystalStructure
 from ionsieve.verdicts import Flag, Outcome
 
-__all__ = ["Candidate", "Check", "Configuration", "SiteChange"]
+__all__ = ["Candidate", "Check", "Configuration", "GeneratedCandidate", "SiteChange"]
 
 
 class SiteChange(Frozen):
@@ -117,3 +117,12 @@ class Configuration(Record):
     reason: str = ""
     flags: tuple[Flag, ...] = ()
     provenance: dict[str, Any] = {}
+
+
+class GeneratedCandidate(Record):
+    """What the generate stage returns: a candidate with its ordered configurations (none when it was refused)."""
+
+    SCHEMA: ClassVar[int] = 1
+
+    candidate: Candidate
+    configurations: tuple[Configuration, ...] = ()

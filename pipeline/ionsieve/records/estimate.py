@@ -21,8 +21,8 @@ class Estimate(Frozen):
     quantity
         Key in the register; gives symbol and unit.
     kind
-        ``value`` and ``indicative`` carry value and intervals; ``upper_limit`` carries the limit in `value` (one-sided 95 %)
-        and no interval; ``refused`` carries none of them.
+        ``value`` and ``indicative`` carry value and intervals; ``upper_limit`` carries the limit in `value` (one-sided
+        95 %) and no interval; ``refused`` carries none of them.
     value, low68, high68, low95, high95
         In the quantity's unit. Intervals are equal-tailed.
     method

@@ -96,6 +96,8 @@ class CrystalStructure(Frozen):
             lattice_A=tuple(tuple(float(x) for x in row) for row in structure.lattice.matrix),
             symbols=tuple(getattr(site.specie, "element", site.specie).symbol for site in structure),
             positions_A=tuple(tuple(float(x) for x in site.coords) for site in structure),
-            oxidation_states=() if any(c is None for c in charges) else tuple(float(c) for c in charges),
+            oxidation_states=()
+            if any(c is None for c in charges)
+            else tuple(float(c) for c in charges if c is not None),
             site_labels=tuple(labels) if all(labels) else (),
         )
