@@ -1,0 +1,63 @@
+# Nothing is needed before `make quickstart` or `make test` but git and Python >= 3.11.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+RUNS   ?= runs
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+
+.PHONY: quickstart test test-slow lint types contracts docs benchmarks drill check clean help
+
+help:            ## list the targets
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+quickstart: $(VENV)/.core   ## install, run workflows/quickstart.yaml, print the ranked table and where the report is
+	$(BIN)/ionsieve run workflows/quickstart.yaml --out $(RUNS)/quickstart
+
+test: $(VENV)/.dev   ## install with the test tools, run the fast tests
+	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+test-slow: $(VENV)/.dev   ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev   ## style
+	$(BIN)/ruff check pipeline tests benchmarks
+	$(BIN)/ruff format --check pipeline tests benchmarks
+
+types: $(VENV)/.dev   ## mypy --strict on the package
+	$(BIN)/mypy
+
+contracts: $(VENV)/.dev   ## the import order of docs/architecture.md
+	$(BIN)/lint-imports
+
+check: lint types contracts   ## all that needs no run
+
+docs: $(VENV)/.docs   ## build the documentation site, warnings are errors
+	$(BIN)/mkdocs build --strict
+
+benchmarks: $(VENV)/.dev   ## run every benchmark and write docs/benchmarks.md
+	$(BIN)/python benchmarks/board.py
+
+drill: $(VENV)/.dev   ## 100 random faults against a local campaign
+	$(BIN)/python benchmarks/drill.py
+
+# The virtual environment; torch first, so that the tested build is the one that stays.
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("ionsieve needs Python >= 3.11, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.core: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.core
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+clean:           ## remove the environment and caches, never results
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis site

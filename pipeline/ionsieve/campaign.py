@@ -1,1 +1,0 @@
-"""What the user asks: a campaign composes the rooms' own settings models."""

@@ -1,0 +1,11 @@
+"""What the user asks: one YAML file that composes the rooms' own settings.
+
+campaign = load_campaign("workflows/quickstart.yaml")
+"""
+
+from ionsieve.campaign.model import Campaign as Campaign
+from ionsieve.campaign.model import ScreeningSettings as ScreeningSettings
+from ionsieve.campaign.model import SimulationPlan as SimulationPlan
+from ionsieve.campaign.reading import find_campaign as find_campaign
+from ionsieve.campaign.reading import load_campaign as load_campaign
+from ionsieve.campaign.reading import parse_campaign as parse_campaign

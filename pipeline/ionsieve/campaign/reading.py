@@ -1,0 +1,212 @@
+"""From YAML to a `Campaign`, or to every problem found, each with its line and its remedy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from ionsieve.campaign.model import Campaign
+from ionsieve.errors import InputError, Problems, nearest
+from ionsieve.resources import data_folder
+
+__all__ = ["find_campaign", "load_campaign", "parse_campaign"]
+
+Location = tuple[str | int, ...]
+
+
+def find_campaign(name: str | Path) -> Path:
+    """Return the campaign file: a path, or the name of one shipped in ``workflows``.
+
+    Raises
+    ------
+    InputError
+        When there is neither; the nearest shipped name is suggested.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        raise InputError("this is a folder; a campaign is a YAML file", where=str(path))
+    shipped = {p.stem: p for p in sorted(data_folder("workflows").glob("*.yaml"))}
+    if str(name) in shipped:
+        return shipped[str(name)]
+    close = nearest(path.stem, shipped)
+    raise InputError(
+        "no such campaign file",
+        where=str(name),
+        expected=f"a YAML file, or one of the shipped campaigns: {', '.join(shipped)}",
+        remedy=f"did you mean {close!r}?" if close else "`ionsieve init my.yaml` writes a commented one",
+    )
+
+
+def load_campaign(path: str | Path) -> Campaign:
+    """Read a campaign file.
+
+    Raises
+    ------
+    ProblemsError
+        With every problem of the file.
+    InputError
+        When the file is missing, unreadable or no YAML.
+    """
+    file = find_campaign(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(file)) from error
+    return parse_campaign(text, where=str(file), default_name=file.stem)
+
+
+def parse_campaign(text: str, *, where: str = "campaign", default_name: str = "campaign") -> Campaign:
+    """Read a campaign from YAML text; errors as in `load_campaign`."""
+    yaml = YAML(typ="rt", pure=True)  # round-trip keeps line numbers and, like the safe loader, builds no objects
+    try:
+        tree = yaml.load(text)
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(
+            f"not valid YAML: {error.problem or error.context}",
+            where=f"{where}:{line}",
+            cause="usually an indentation that does not line up, or a missing space after a colon",
+        ) from error
+    except YAMLError as error:
+        raise InputError(f"not valid YAML: {error}", where=where) from error
+    if not isinstance(tree, CommentedMap):
+        raise InputError(
+            "a campaign is a mapping of keys to settings",
+            where=where,
+            found=type(tree).__name__,
+            expected="keys such as name, generate, potential, dynamics",
+            remedy="`ionsieve init my.yaml` writes a commented one",
+        )
+    data = _plain(tree)
+    if not data.get("name"):
+        data["name"] = re.sub(r"[^A-Za-z0-9._-]+", "-", default_name).strip("-.") or "campaign"
+    try:
+        return Campaign.model_validate(data)
+    except ValidationError as error:
+        problems = Problems()
+        for item in _deepest(error.errors(include_url=False)):
+            _explain(item, problems, tree, data, where)
+        problems.throw()
+        raise  # a validation error without a problem cannot happen; if it does, show it as it is
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {(k if isinstance(k, str) else str(k)): _plain(v) for k, v in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [_plain(v) for v in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return str(node)
+
+
+def _deepest(errors: Sequence[Any]) -> Iterator[Any]:
+    """Yield each error once: pydantic reports every arm of a union; keep one problem a place, the most specific."""
+    seen: set[tuple[Location, str]] = set()
+    for item in sorted(errors, key=lambda e: -len(e["loc"])):
+        place = tuple(p for p in item["loc"] if not _is_union_tag(p))
+        if any(place == other[: len(place)] and place != other for other, _ in seen):
+            continue
+        if (place, item["msg"]) not in seen:
+            seen.add((place, item["msg"]))
+            yield {**item, "loc": place}
+
+
+def _is_union_tag(part: str | int) -> bool:
+    return isinstance(part, str) and bool(re.match(r"^(function-|tuple\[|list\[|dict\[|union\[|literal\[)", part))
+
+
+def _line(tree: Any, loc: Location) -> int:
+    """Line (from 1) of the deepest part of `loc` that the file holds."""
+    line, node = 1, tree
+    for part in loc:
+        try:
+            if isinstance(node, CommentedMap):
+                key = next(k for k in node if str(k) == str(part))
+                line, node = node.lc.key(key)[0] + 1, node[key]
+            elif isinstance(node, CommentedSeq) and isinstance(part, int):
+                line, node = node.lc.item(part)[0] + 1, node[part]
+            else:
+                break
+        except (StopIteration, IndexError, KeyError, TypeError):
+            break
+    return line
+
+
+def _model_at(loc: Location) -> type[BaseModel] | None:
+    """Return the settings model that holds the last key of `loc`."""
+    model: type[BaseModel] | None = Campaign
+    for part in loc:
+        if isinstance(part, int) or model is None:
+            continue
+        info = model.model_fields.get(part)
+        model = _find_model(info.annotation) if info is not None else model
+    return model
+
+
+def _find_model(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in get_args(annotation):
+        found = _find_model(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def _dotted(loc: Location) -> str:
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def _explain(item: Mapping[str, Any], problems: Problems, tree: Any, data: Any, where: str) -> None:
+    loc: Location = item["loc"]
+    place = {"where": f"{where}:{_line(tree, loc)}", "key": _dotted(loc)}
+    parent = _model_at(loc[:-1])
+    name = loc[-1] if loc else ""
+    if item["type"] == "extra_forbidden":
+        known = list(parent.model_fields) if parent else []
+        close = nearest(str(name), known)
+        problems.add(
+            "unknown key",
+            **place,
+            expected=f"one of {', '.join(known)}",
+            remedy=f"did you mean {close!r}?" if close else "",
+        )
+        return
+    info = parent.model_fields.get(str(name)) if parent else None
+    meaning = info.description or "" if info else ""
+    if item["type"] == "missing":
+        problems.add("required key is missing", **place, expected=meaning)
+        return
+    message = item["msg"].removeprefix("Value error, ")
+    found = repr(item["input"]) if not isinstance(item["input"], (dict, list)) else ""
+    remedy = ""
+    context = item.get("ctx") or {}
+    if item["type"] in ("literal_error", "enum"):
+        close = nearest(str(item["input"]), re.findall(r"'([^']+)'", str(context.get("expected", ""))))
+        remedy = f"did you mean {close!r}?" if close else ""
+    elif isinstance(item["input"], str) and (unit := _split_unit(item["input"])):
+        remedy = f"units belong to the key, not to the value: write {unit[0]}"
+        if unit[1].lower() in ("c", "°c", "degc", "celsius") and "K" in str(name):
+            remedy = f"did you mean {float(unit[0]) + 273.15:g} (= {unit[0]} °C)? Temperatures are in K"
+    problems.add(message[:1].lower() + message[1:], **place, found=found, expected=meaning, remedy=remedy)
+
+
+def _split_unit(text: str) -> tuple[str, str] | None:
+    match = re.fullmatch(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*([A-Za-z°/Å]+)\s*", text)
+    return (match[1], match[2]) if match else None
