@@ -1,7 +1,7 @@
 """Random numbers by counter: the same draw for the same name, whoever asks, whenever, on whichever machine.
 
 A stream is keyed by (campaign seed, names...) through SHA-256 to a 128-bit Philox key; the step is the counter.
-Nothing is consumed: ``normal(seed, run, step)`` can be asked again after a restart and in any batch, and gives the same numbers.
+Nothing is consumed: a draw can be asked for again after a restart and in any batch, and gives the same numbers.
 
 References
 ----------

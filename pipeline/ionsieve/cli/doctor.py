@@ -73,8 +73,8 @@ def _doctor(potential: bool) -> int:
     memory = psutil.virtual_memory()
     disk = shutil.disk_usage(".")
     typer.echo(
-        f"machine   {os.cpu_count()} cores, {memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} GiB memory free, "
-        f"{disk.free / 2**30:.0f} GiB free in this folder"
+        f"machine   {os.cpu_count()} cores, {memory.available / 2**30:.0f} of {memory.total / 2**30:.0f} GiB memory "
+        f"free, {disk.free / 2**30:.0f} GiB free in this folder"
     )
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):

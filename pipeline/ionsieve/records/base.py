@@ -69,5 +69,5 @@ class Record(Frozen):
                 f"not a valid {cls.__name__}: {first['msg']}",
                 where=where,
                 key=".".join(map(str, first["loc"])),
-                remedy="it was edited or written by another version; `ionsieve clean` drops it so that it is computed again",
+                remedy="it was edited, or written by another version; `ionsieve clean` drops it to be computed again",
             ) from error

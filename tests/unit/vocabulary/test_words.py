@@ -45,7 +45,7 @@ def test_nernst_einstein_reproduces_the_published_factor():
 def test_velocity_unit_against_ase():
     from ase import units
 
-    assert EV_PER_U_A2_PER_FS2 == pytest.approx((units.fs**-1) ** 2, rel=1e-6)
+    assert pytest.approx((units.fs**-1) ** 2, rel=1e-6) == EV_PER_U_A2_PER_FS2
 
 
 def test_streams_are_reproducible_and_apart():
