@@ -1,0 +1,62 @@
+"""Settings of the channels room: radii, jumps, and the thresholds of the sieve."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from ionsieve.records.base import Frozen
+
+__all__ = ["ChannelSettings"]
+
+
+class ChannelSettings(Frozen):
+    """How channels are measured and which candidates the sieve excludes.
+
+    A threshold that is ``None`` (``null`` in a campaign) is off. The defaults are argued in docs/theory/channels.md: they lie below
+    every known conductor of the prototype library, so that only cages that are shut are spared the MD.
+    """
+
+    radii: Literal["shannon", "shannon_crystal"] = Field(
+        "shannon", description="Shannon's effective ionic radii (O2- 1.40 Å) or his crystal radii (O2- 1.26 Å)"
+    )
+    radius_overrides_A: dict[str, float] = Field(
+        {}, description='radii by element or ion, Å, for example {"O": 1.35, "S-2": 1.80}'
+    )
+    min_percolation_radius_A: float | None = Field(
+        0.25,
+        ge=0,
+        description="radius in Å of the widest sphere that must pass through the framework in at least "
+        "`percolation_dimensions` dimensions; null: off",
+    )
+    percolation_dimensions: Literal[1, 2, 3] = Field(
+        1, description="in how many dimensions `min_percolation_radius_A` must percolate"
+    )
+    min_gate_free_radius_A: float | None = Field(
+        None, description="free radius in Å that the widest gate between mobile sites must reach; null: off"
+    )
+    max_bvse_barrier_eV: float | None = Field(
+        None, gt=0, description="highest bond-valence barrier in eV in `percolation_dimensions` dimensions; null: off"
+    )
+    bvse: bool = Field(False, description="compute the bond-valence landscape (seconds a cell); needed for its threshold")
+    bvse_spacing_A: float = Field(0.2, gt=0.04, le=1.0, description="grid spacing of the bond-valence landscape, Å")
+    bvse_cutoff_A: float = Field(10.0, ge=5.0, le=20.0, description="reach of the bond-valence interactions, Å")
+    max_jump_length_A: float = Field(
+        5.0, gt=0, le=12.0, description="longest straight jump between neighbouring mobile sites, Å"
+    )
+    min_jump_length_A: float = Field(
+        0.9, ge=0, description="sites closer than this, Å, are positions of one cavity: no jump between them"
+    )
+    detour_ratio: float = Field(
+        1.15,
+        ge=1.0,
+        description="a jump is dropped when a path over a third site is shorter than this multiple of it",
+    )
+    open_ratio: float = Field(
+        0.75,
+        gt=0,
+        le=1.5,
+        description="a gate is open when its free radius reaches this fraction of the ion's radius: ions are soft, "
+        "and fast conductors pass gates of 0.7 to 0.9 of their Shannon radius",
+    )
