@@ -12,7 +12,12 @@ __all__ = ["RankedCandidate", "Ranking"]
 
 
 class RankedCandidate(Frozen):
-    """One row. `section` is ``ranked``, ``bounded`` (upper limit only), ``failed`` or ``sieved``."""
+    """One row.
+
+    `section` is ``ranked``, ``bounded`` (upper limit only), ``excluded`` (outside a hard limit of the campaign), ``failed``,
+    ``sieved`` or ``waiting`` (not measured yet). `columns` holds what stands beside the measured quantities: classes of the
+    elements, stability, and imported columns.
+    """
 
     candidate_id: str
     formula: str
@@ -36,7 +41,19 @@ class RankedCandidate(Frozen):
 
 
 class Ranking(Record):
-    """The table of a campaign at one temperature of use."""
+    """The table of a campaign at one temperature of use.
+
+    Attributes
+    ----------
+    trust
+        How far to trust the table as a whole, in plain words.
+    pareto_objectives
+        Objectives known for every ranked candidate, over which the fronts were drawn.
+    imported_columns
+        Names of the columns that were read from the user's CSV, not computed.
+    column_sources
+        Where the values of a column come from.
+    """
 
     SCHEMA: ClassVar[int] = 1
 
@@ -46,4 +63,7 @@ class Ranking(Record):
     targets_S_per_cm: tuple[float, ...]
     rows: tuple[RankedCandidate, ...]
     trust: str = ""
+    pareto_objectives: tuple[str, ...] = ()
+    imported_columns: tuple[str, ...] = ()
+    column_sources: dict[str, str] = {}
     settings: dict[str, Any] = {}
