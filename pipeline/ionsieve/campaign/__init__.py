@@ -4,7 +4,7 @@ campaign = load_campaign("workflows/quickstart.yaml")
 """
 
 from ionsieve.campaign.model import Campaign as Campaign
-from ionsieve.campaign.model import ScreeningSettings as ScreeningSettings
+from ionsieve.campaign.model import RunSettings as RunSettings
 from ionsieve.campaign.model import SimulationPlan as SimulationPlan
 from ionsieve.campaign.reading import find_campaign as find_campaign
 from ionsieve.campaign.reading import load_campaign as load_campaign

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ionsieve.channels.settings import ChannelSettings
 from ionsieve.dynamics.settings import DynamicsSettings, RelaxSettings
@@ -15,7 +15,7 @@ from ionsieve.ranking.settings import RankingSettings
 from ionsieve.records.base import Frozen
 from ionsieve.transport.settings import TransportSettings
 
-__all__ = ["Campaign", "FamilyPlan", "ScreeningSettings", "SimulationPlan"]
+__all__ = ["Campaign", "FamilyPlan", "RunSettings", "SimulationPlan"]
 
 Temperature_K = Annotated[float, Field(gt=0, le=5000, description="temperature in K")]
 
@@ -66,7 +66,7 @@ class SimulationPlan(Frozen):
         return type(dynamics).model_validate({**dynamics.model_dump(), **update}) if update else dynamics
 
 
-class ScreeningSettings(Frozen):
+class RunSettings(Frozen):
     """When and where work is done; changes no number of a finished run."""
 
     policy: Literal["exhaustive", "funnel"] = Field(
@@ -79,6 +79,9 @@ class ScreeningSettings(Frozen):
     budget_hours: float | None = Field(None, gt=0, description="device hours of MD after which no new run starts")
     slice_seconds: float = Field(
         600.0, gt=0, description="longest uninterrupted work; a killed process loses this much"
+    )
+    share: tuple[str, ...] = Field(
+        (), description="folders of other campaigns whose results are reused where they agree"
     )
     deaths_before_quarantine: int = Field(3, ge=1, description="worker deaths after which a task is set aside")
 
@@ -99,7 +102,26 @@ class Campaign(Frozen):
     simulate: SimulationPlan = SimulationPlan()
     transport: TransportSettings = TransportSettings()
     ranking: RankingSettings = RankingSettings()
-    screening: ScreeningSettings = ScreeningSettings()
+    run: RunSettings = RunSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_target_temperature(cls, data: Any) -> Any:
+        """The temperature of use is written once: what one room is told, the other takes over."""
+        key = "target_temperature_K"
+        if not isinstance(data, dict):
+            return data
+        told = {
+            room: data[room][key]
+            for room in ("transport", "ranking")
+            if isinstance(data.get(room), dict) and key in data[room]
+        }
+        if len(set(map(str, told.values()))) > 1:
+            raise ValueError(f"transport.{key} and ranking.{key} differ ({told}): write it once, under ranking")
+        if told:
+            value = next(iter(told.values()))
+            data = {**data, **{room: {**(data.get(room) or {}), key: value} for room in ("transport", "ranking")}}
+        return data
 
     @field_validator("name")
     @classmethod

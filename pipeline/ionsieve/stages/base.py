@@ -1,0 +1,80 @@
+"""What a stage is: a question (`Request`) answered by one record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ionsieve.potentials.catalogue import catalogue, digest
+from ionsieve.potentials.settings import PotentialSettings
+from ionsieve.records import FileReference, Frozen, Record
+from ionsieve.store import Request, Store
+
+__all__ = ["Stage", "StageRun", "potential_preimage", "scratch_files"]
+
+#: run(request, store, deadline_s) -> the record, or None when the work is unfinished and saved: ask again.
+StageRun = Callable[[Request, Store, float | None], Record | None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One verb.
+
+    Attributes
+    ----------
+    name, physics
+        `physics` is an integer that is raised whenever the stage's numbers change: the addresses change with it.
+    record
+        Type of its result.
+    run
+        Does the work. Reads its input records from the store by their addresses and puts nothing itself: the driver puts
+        the record, with the files that it names in `Store.workdir` (see `scratch_files`). Returns None when the deadline
+        came first and the work is saved in `Store.workdir`.
+    uses_device
+        Whether it evaluates the potential: such work claims a GPU where there is one.
+    run_many
+        For stages that do several requests in one forward pass: returns what each came to, in the order asked.
+    """
+
+    name: str
+    physics: int
+    record: type[Record]
+    run: StageRun
+    uses_device: bool = False
+    run_many: Callable[[Sequence[Request], Store, float | None], list[Record | None]] | None = None
+
+
+def potential_preimage(settings: PotentialSettings) -> Mapping[str, Any]:
+    """Return what determines the potential's numbers: weights by digest, precision, head; not the device, not the path.
+
+    Raises
+    ------
+    SetupError
+        When a model file is missing.
+    """
+    from ionsieve.potentials import find_weights
+
+    card = next((c for c in catalogue() if c.name == settings.name), None)
+    preimage: dict[str, Any] = {"name": settings.name, "dtype": settings.dtype, "head": settings.head}
+    if card is not None and card.family == "pair":
+        preimage["pair"] = settings.pair.model_dump(mode="json")
+    else:
+        preimage["sha256"] = [digest(path) for path in find_weights(settings)]
+    return preimage
+
+
+def scratch_files(request: Request, record: Record) -> list[str]:
+    """Return the paths, relative to the folder, of the files that `record` names in the request's scratch folder."""
+    home = f"scratch/{request.key}/"
+
+    def walk(value: Any) -> list[str]:
+        if isinstance(value, FileReference):
+            return [value.path] if value.path.startswith(home) else []
+        if isinstance(value, Frozen):
+            return [path for name in type(value).model_fields for path in walk(getattr(value, name))]
+        if isinstance(value, (list, tuple)) and value and isinstance(value[0], (Frozen, list, tuple)):
+            return [path for item in value for path in walk(item)]
+        return []
+
+    return walk(record)

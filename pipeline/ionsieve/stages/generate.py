@@ -1,0 +1,44 @@
+"""generate: a candidate's specification -> the candidate with its ordered configurations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from ionsieve.campaign import Campaign
+from ionsieve.generate.settings import GenerateSettings
+from ionsieve.records import Candidate, GeneratedCandidate
+from ionsieve.stages.base import Stage
+from ionsieve.store import Request, Store
+
+__all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
+
+NAME = "generate"
+PHYSICS = 1
+
+
+@lru_cache(maxsize=8)
+def _own_settings(settings: GenerateSettings) -> Mapping[str, Any]:
+    # The recipes have become candidates: adding a recipe must not re-address the others.
+    return settings.model_dump(mode="json", exclude={"recipes"})
+
+
+def request(candidate: Candidate, campaign: Campaign) -> Request:
+    """Ask for the configurations of one candidate of `generate.expand`."""
+    parameters = {"candidate": candidate.to_dict(), "seed": campaign.seed}
+    return Request(NAME, PHYSICS, parameters=parameters, settings=_own_settings(campaign.generate))
+
+
+def run(request: Request, store: Store, deadline_s: float | None = None) -> GeneratedCandidate:
+    """Order the supercell; a refused candidate passes through with its reason."""
+    from ionsieve.generate import configure
+
+    del store, deadline_s
+    candidate = Candidate.model_validate(request.parameters["candidate"])
+    settings = GenerateSettings.model_validate({**request.settings, "recipes": []})
+    candidate, configurations = configure(candidate, settings, seed=request.parameters["seed"])
+    return GeneratedCandidate(candidate=candidate, configurations=configurations)
+
+
+STAGE = Stage(NAME, PHYSICS, GeneratedCandidate, run)

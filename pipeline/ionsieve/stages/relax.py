@@ -1,0 +1,92 @@
+"""relax: a configuration -> the same at the minimum of the potential, as the cell policy says."""
+
+from __future__ import annotations
+
+import time
+
+from ionsieve.campaign import Campaign
+from ionsieve.dynamics.settings import RelaxSettings
+from ionsieve.potentials.settings import PotentialSettings
+from ionsieve.records import CrystalStructure, GeneratedCandidate, PotentialIdentity, RelaxedConfiguration
+from ionsieve.stages.base import Stage, potential_preimage
+from ionsieve.store import Request, Store
+from ionsieve.verdicts import Outcome
+
+__all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
+
+NAME = "relax"
+PHYSICS = 1
+
+
+def request(generate_key: str, index: int, campaign: Campaign) -> Request:
+    """Ask for the relaxation of configuration `index` of a generated candidate."""
+    return Request(
+        NAME,
+        PHYSICS,
+        inputs={"generate": generate_key},
+        parameters={"index": index},
+        settings={
+            "relax": campaign.relax.model_dump(mode="json"),
+            "potential": potential_preimage(campaign.potential),
+        },
+    )
+
+
+def run(request: Request, store: Store, deadline_s: float | None = None) -> RelaxedConfiguration:
+    """Relax; an element unknown to the potential is an outcome, not an error."""
+    from ionsieve.dynamics import relax
+    from ionsieve.potentials import load
+
+    del deadline_s
+    generated = store.need(request.inputs["generate"], GeneratedCandidate)
+    configuration = generated.configurations[request.parameters["index"]]
+    settings = RelaxSettings.model_validate(request.settings["relax"])
+    potential = load(potential_settings(store))
+    identity = identify(potential)
+    atoms = configuration.structure.to_ase()
+    unknown = sorted({s for s, z in zip(atoms.symbols, atoms.numbers, strict=True) if z not in potential.info.elements})
+    common = {
+        "configuration_id": configuration.configuration_id,
+        "candidate_id": configuration.candidate_id,
+        "potential": identity,
+        "cell_policy": settings.cell_policy,
+        "settings": settings.model_dump(mode="json"),
+    }
+    if unknown:
+        return RelaxedConfiguration(
+            **common,
+            structure=configuration.structure,
+            outcome=Outcome.UNKNOWN_ELEMENT,
+            reason=f"{potential.info.name} was not trained for {', '.join(unknown)}",
+        )
+    start = time.perf_counter()
+    result = relax(atoms, potential, settings)
+    return RelaxedConfiguration(
+        **common,
+        structure=CrystalStructure.from_ase(result.atoms, like=configuration.structure),
+        energy_eV=result.energy_eV,
+        energy_start_eV=result.energy_start_eV,
+        max_force_eV_per_A=result.max_force_eV_per_A,
+        volume_change_percent=result.volume_change_percent,
+        steps=result.steps,
+        outcome=result.outcome,
+        reason=result.reason,
+        flags=result.flags,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def potential_settings(store: Store) -> PotentialSettings:
+    """Return the campaign's potential: its path and device are the folder's, only its digest is in the address."""
+    return PotentialSettings.model_validate(store.campaign["potential"])
+
+
+def identify(potential: object) -> PotentialIdentity:
+    """Return the record form of a loaded potential's identity."""
+    info = potential.info  # type: ignore[attr-defined]
+    return PotentialIdentity(
+        name=info.name, sha256=info.sha256, dtype=info.dtype, device=info.device, version=info.version
+    )
+
+
+STAGE = Stage(NAME, PHYSICS, RelaxedConfiguration, run, uses_device=True)

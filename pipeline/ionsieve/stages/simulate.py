@@ -1,0 +1,132 @@
+"""simulate: a relaxed configuration at one temperature with one seed -> a run with its trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from ionsieve.campaign import Campaign
+from ionsieve.dynamics.settings import DynamicsSettings
+from ionsieve.records import GeneratedCandidate, Record, RelaxedConfiguration, Run, RunRecord
+from ionsieve.stages.base import Stage, potential_preimage
+from ionsieve.stages.relax import identify, potential_settings
+from ionsieve.store import Request, Store
+
+__all__ = ["NAME", "PHYSICS", "STAGE", "request", "run", "run_id", "run_many"]
+
+NAME = "simulate"
+PHYSICS = 1
+
+
+@lru_cache(maxsize=64)
+def _own_settings(campaign: Campaign, family: str) -> Mapping[str, Any]:
+    dynamics = campaign.simulate.dynamics_for(family, campaign.dynamics)
+    return {
+        "dynamics": dynamics.model_dump(mode="json"),
+        "potential": potential_preimage(campaign.potential),
+    }
+
+
+def request(
+    relax_key: str,
+    generate_key: str,
+    index: int,
+    campaign: Campaign,
+    *,
+    family: str,
+    temperature_K: float,
+    replica: int = 0,
+) -> Request:
+    """Ask for one run."""
+    return Request(
+        NAME,
+        PHYSICS,
+        inputs={"relax": relax_key, "generate": generate_key},
+        parameters={"index": index, "temperature_K": temperature_K, "seed": campaign.seed, "replica": replica},
+        settings=_own_settings(campaign, family),
+    )
+
+
+def run_id(configuration_id: str, temperature_K: float, replica: int) -> str:
+    """Readable and unique in a campaign: ``Na3OCl--c0--1200K-r0``."""
+    return f"{configuration_id}--{temperature_K:g}K-r{replica}"
+
+
+def run(request: Request, store: Store, deadline_s: float | None = None) -> Record | None:
+    """Run one system alone."""
+    return run_many([request], store, deadline_s)[0]
+
+
+def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None = None) -> list[Record | None]:
+    """Run several systems in one batch; the requests share settings and potential."""
+    from ionsieve.dynamics import Job, simulate
+    from ionsieve.potentials import load
+
+    settings = DynamicsSettings.model_validate(requests[0].settings["dynamics"])
+    if any(r.settings != requests[0].settings for r in requests):
+        groups: dict[str, list[int]] = {}
+        for i, r in enumerate(requests):
+            groups.setdefault(str(r.settings), []).append(i)
+        share = None if deadline_s is None else deadline_s / len(groups)
+        results: list[Record | None] = [None] * len(requests)
+        for indices in groups.values():
+            for i, record in zip(indices, run_many([requests[i] for i in indices], store, share), strict=True):
+                results[i] = record
+        return results
+
+    potential = load(potential_settings(store))
+    runs, jobs = [], []
+    for request in requests:
+        parameters = request.parameters
+        relaxed = store.need(request.inputs["relax"], RelaxedConfiguration)
+        candidate = store.need(request.inputs["generate"], GeneratedCandidate).candidate
+        this = Run(
+            run_id=run_id(relaxed.configuration_id, parameters["temperature_K"], parameters["replica"]),
+            configuration_id=relaxed.configuration_id,
+            candidate_id=relaxed.candidate_id,
+            temperature_K=parameters["temperature_K"],
+            seed=parameters["seed"],
+            replica=parameters["replica"],
+        )
+        runs.append(this)
+        jobs.append(
+            Job(
+                run_id=this.run_id,
+                atoms=relaxed.structure.to_ase(),
+                temperature_K=this.temperature_K,
+                # named by the question, not by the campaign's labels: the same request draws the same numbers anywhere
+                seed_names=(this.seed, request.key),
+                folder=store.workdir(request.key),
+                mobile=(candidate.mobile_ion,),
+                framework=candidate.framework,
+                polyanions=candidate.polyanions,
+            )
+        )
+    identity = identify(potential)
+    records: list[Record | None] = []
+    for request, this, progress in zip(
+        requests, runs, simulate(jobs, potential, settings, deadline_s=deadline_s), strict=True
+    ):
+        if progress.state == "unfinished":
+            records.append(None)
+            continue
+        trajectory = progress.trajectory
+        records.append(
+            RunRecord(
+                run=this,
+                potential=identity,
+                engine=settings.engine,
+                integrator=settings.integrator,
+                trajectory=store.reference(trajectory) if trajectory is not None and trajectory.exists() else None,
+                summary=progress.summary,
+                outcome=progress.outcome,
+                reason=progress.reason,
+                flags=progress.flags,
+                settings=dict(request.settings["dynamics"]),
+            )
+        )
+    return records
+
+
+STAGE = Stage(NAME, PHYSICS, RunRecord, run, uses_device=True, run_many=run_many)
