@@ -28,9 +28,9 @@ class Stage:
     record
         Type of its result.
     run
-        Does the work. Reads its input records from the store by their addresses and puts nothing itself: the driver puts
-        the record, with the files that it names in `Store.workdir` (see `scratch_files`). Returns None when the deadline
-        came first and the work is saved in `Store.workdir`.
+        Does the work. Reads its input records from the store by their addresses and puts nothing itself: the driver
+        puts the record, with the files that it names in `Store.workdir` (see `scratch_files`). Returns None when the
+        deadline came first and the work is saved in `Store.workdir`.
     uses_device
         Whether it evaluates the potential: such work claims a GPU where there is one.
     run_many

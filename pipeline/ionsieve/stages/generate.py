@@ -21,7 +21,7 @@ PHYSICS = 1
 @lru_cache(maxsize=8)
 def _own_settings(settings: GenerateSettings) -> Mapping[str, Any]:
     # The recipes have become candidates: adding a recipe must not re-address the others.
-    return settings.model_dump(mode="json", exclude={"recipes"})
+    return settings.model_dump(mode="json", by_alias=True, exclude={"recipes"})
 
 
 def request(candidate: Candidate, campaign: Campaign) -> Request:
@@ -36,7 +36,8 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Gene
 
     del store, deadline_s
     candidate = Candidate.model_validate(request.parameters["candidate"])
-    settings = GenerateSettings.model_validate({**request.settings, "recipes": []})
+    # what the recipe asked for is in the candidate; the settings only want one to be there
+    settings = GenerateSettings.model_validate({**request.settings, "recipes": [{"prototype": candidate.prototype}]})
     candidate, configurations = configure(candidate, settings, seed=request.parameters["seed"])
     return GeneratedCandidate(candidate=candidate, configurations=configurations)
 
