@@ -1,0 +1,110 @@
+"""What every adapter refuses in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from ionsieve.errors import InputError, SetupError, nearest
+from ionsieve.potentials.base import PotentialInfo
+
+__all__ = ["check_elements", "check_stress_cells", "choose_device", "symbol"]
+
+_SYMBOLS = tuple(
+    (
+        "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr "
+        "Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W "
+        "Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt "
+        "Ds Rg Cn Nh Fl Mc Lv Ts Og"
+    ).split()  # noqa: SIM905 - a list literal of 119 strings is harder to read
+)
+
+
+def symbol(number: int) -> str:
+    """Return the chemical symbol of an atomic number."""
+    return _SYMBOLS[number] if 0 <= number < len(_SYMBOLS) else f"Z={number}"
+
+
+@lru_cache(maxsize=64)
+def _table(elements: frozenset[int], device: torch.device) -> Tensor:
+    table = torch.zeros(256, dtype=torch.bool)
+    table[sorted(elements)] = True
+    return table.to(device)
+
+
+def check_elements(numbers: Tensor, info: PotentialInfo) -> None:
+    """Refuse elements that the potential was not trained for.
+
+    Raises
+    ------
+    InputError
+        Names the elements.
+    """
+    known = _table(info.elements, numbers.device)
+    if bool(known[numbers.clamp(0, 255)].all()):
+        return
+    unknown = sorted({int(z) for z in numbers.tolist()} - info.elements)
+    raise InputError(
+        f"{info.name} was not trained for {', '.join(symbol(z) for z in unknown)}",
+        key="potential.name",
+        found=info.name,
+        expected=f"elements among the {len(info.elements)} of the model",
+        remedy="choose a potential that covers the element (`ionsieve models`), or take the dopant out",
+    )
+
+
+def check_stress_cells(cells: Tensor) -> Tensor:
+    """Return the volumes (S,), Å³.
+
+    Raises
+    ------
+    InputError
+        When a cell has no volume.
+    """
+    volumes = torch.linalg.det(cells).abs()
+    if bool((volumes < 1e-6).any()):
+        raise InputError("a stress needs a cell with volume", found=f"{float(volumes.min()):.3g} Å³")
+    return volumes
+
+
+def choose_device(wanted: str) -> str:
+    """Return the device for a setting: ``auto`` is the first CUDA device, else the CPU.
+
+    Raises
+    ------
+    SetupError
+        When the device asked for is not there.
+    """
+    if wanted == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda"):
+        index = int(wanted.partition(":")[2] or 0)
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if index >= count:
+            raise SetupError(
+                f"the device {wanted} is not there",
+                key="potential.device",
+                found=wanted,
+                expected=f"{count} CUDA devices are visible",
+                cause="no driver, a CPU build of torch, or CUDA_VISIBLE_DEVICES hides it",
+                remedy="`ionsieve doctor` shows what torch sees; `device: auto` falls back to the CPU",
+            )
+        return f"cuda:{index}"
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise SetupError("this machine has no MPS device", key="potential.device", found=wanted, remedy="device: auto")
+    return wanted
+
+
+def unknown_name(name: str, known: Sequence[str]) -> InputError:
+    """Return the error for a model name that nobody knows."""
+    close = nearest(name, known)
+    return InputError(
+        "no model of this name is known",
+        key="potential.name",
+        found=name,
+        expected=", ".join(known) + ", mace or chgnet or sevennet with `path`, ase:module:factory",
+        remedy=f"did you mean {close!r}?" if close else "`ionsieve models` lists them",
+    )

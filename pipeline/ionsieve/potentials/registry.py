@@ -1,0 +1,174 @@
+"""From settings to a potential: name, file, digest, trust, adapter. One instance per process and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from ionsieve.errors import InputError, SetupError
+from ionsieve.potentials.base import Potential
+from ionsieve.potentials.checks import choose_device, unknown_name
+from ionsieve.potentials.models import ModelCard, catalogue, digest, known_digests
+from ionsieve.potentials.settings import PotentialSettings
+
+__all__ = ["load", "resolve_file"]
+
+#: family -> package that must be importable, and what brings it
+_PACKAGES = {
+    "chgnet": ("chgnet", "pip install chgnet"),
+    "mace": ("mace", "pip install mace-torch"),
+    "sevennet": ("sevenn", "pip install 'ionsieve[sevennet]' in an environment without mace-torch"),
+}
+
+
+def load(settings: PotentialSettings | None = None) -> Potential:
+    """Return the potential for the settings, loaded once per process.
+
+    Raises
+    ------
+    InputError
+        When the name is unknown, or a setting contradicts it.
+    SetupError
+        When the file, its package or the device is missing, or the file is not trusted.
+    """
+    return _load((settings or PotentialSettings()).model_copy(update={"device": _device(settings)}))
+
+
+def _device(settings: PotentialSettings | None) -> str:
+    return choose_device(settings.device if settings else "auto")
+
+
+@lru_cache(maxsize=8)
+def _load(settings: PotentialSettings) -> Potential:
+    name = settings.name
+    if name.startswith("ase:"):
+        from ionsieve.potentials.ase_door import AsePotential
+
+        return AsePotential.from_settings(settings)
+    cards = {card.name: card for card in catalogue()}
+    card = cards.get(name)
+    family = card.family if card else name
+    if card is None and family not in _PACKAGES:
+        raise unknown_name(name, list(cards))
+    if family == "pair":
+        from ionsieve.potentials.pair import PairPotential
+
+        return PairPotential(name, settings.pair, dtype=settings.dtype, device=settings.device, skin_A=settings.skin_A)
+    package, remedy = _PACKAGES[family]
+    if find_spec(package) is None:
+        raise SetupError(f"{name} needs the package {package!r}", key="potential.name", found=name, remedy=remedy)
+    if settings.committee:
+        from ionsieve.potentials.committee import CommitteePotential
+
+        files = (settings.path, *settings.committee)
+        singles = [settings.model_copy(update={"path": path, "committee": ()}) for path in files]
+        return CommitteePotential([_load(single) for single in singles])
+    path, card = resolve_file(settings, card)
+    potential = _ADAPTERS[family](path, card, settings)
+    if not settings.fast:
+        from ionsieve.potentials.ase_door import AsePotential
+
+        return AsePotential(potential.as_ase(), potential.info)
+    return potential
+
+
+def resolve_file(settings: PotentialSettings, card: ModelCard | None) -> tuple[Path, ModelCard | None]:
+    """Return the model file after checking that it may be loaded, and the card whose digest it has.
+
+    Raises
+    ------
+    SetupError
+        When the file is missing, differs from the digest demanded, or is neither known nor trusted.
+    InputError
+        When a family name comes without a path.
+    """
+    if settings.path is not None:
+        path = Path(settings.path).expanduser()
+    elif card is not None and card.path is not None:
+        path = card.path
+    else:
+        raise InputError(
+            f"{settings.name} needs the path of a model file",
+            key="potential.path",
+            remedy="path: /where/the/model.file/is",
+        )
+    if not path.is_file():
+        raise SetupError(
+            "the model file is not there",
+            where=str(path),
+            key="potential.path" if settings.path else "potential.name",
+            found=settings.name,
+            cause="foundation models are not part of any package; they are downloaded once into the cache"
+            if card is not None and card.family == "mace" and settings.path is None
+            else "",
+            remedy="`python -c \"from mace.calculators import mace_mp; mace_mp('medium-mpa-0')\"` downloads one where "
+            "there is a network, or set `path`"
+            if card is not None and card.family == "mace" and settings.path is None
+            else "correct the path, or copy the file there",
+        )
+    found = digest(path)
+    if settings.sha256 is not None:
+        if found != settings.sha256:
+            raise SetupError(
+                "the model file is not the one that the settings demand",
+                where=str(path),
+                key="potential.sha256",
+                found=found,
+                expected=settings.sha256,
+                cause="another version of the model, or a damaged download",
+                remedy="fetch the file again, or set `sha256` to the digest found after convincing yourself of it",
+            )
+        return path, known_digests().get(found, card if settings.path is None else None)
+    known = known_digests().get(found)
+    if known is not None:
+        return path, known
+    if not settings.trust:
+        raise SetupError(
+            "this model file is not known, and loading it would run code that is in it",
+            where=str(path),
+            key="potential.trust",
+            found=f"SHA-256 {found}",
+            expected="a file that ionsieve knows, a pinned digest, or `trust: true`",
+            cause="model files are Python pickles; whoever wrote the file decides what happens when it is loaded",
+            remedy=f"if you know its origin, set `sha256: {found}` (this file only) or `trust: true` (any file)",
+        )
+    return path, card if settings.path is None else None
+
+
+def _chgnet(path: Path, card: ModelCard | None, settings: PotentialSettings) -> Potential:
+    from ionsieve.potentials.chgnet import CHGNetPotential
+
+    return CHGNetPotential(
+        path, card, dtype=settings.dtype, device=settings.device, skin_A=settings.skin_A, compiled=settings.compile
+    )
+
+
+def _mace(path: Path, card: ModelCard | None, settings: PotentialSettings) -> Potential:
+    from ionsieve.potentials.mace import MACEPotential
+
+    return MACEPotential(
+        path,
+        card,
+        dtype=settings.dtype,
+        device=settings.device,
+        skin_A=settings.skin_A,
+        head=settings.head,
+        accelerate=settings.accelerate,
+    )
+
+
+def _sevennet(path: Path, card: ModelCard | None, settings: PotentialSettings) -> Potential:
+    from ionsieve.potentials.sevennet import SevenNetPotential
+
+    return SevenNetPotential(
+        path, card, dtype=settings.dtype, device=settings.device, skin_A=settings.skin_A, modality=settings.head
+    )
+
+
+_ADAPTERS: dict[str, Callable[[Path, ModelCard | None, PotentialSettings], Potential]] = {
+    "chgnet": _chgnet,
+    "mace": _mace,
+    "sevennet": _sevennet,
+}
