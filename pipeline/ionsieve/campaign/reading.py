@@ -93,8 +93,9 @@ def parse_campaign(text: str, *, where: str = "campaign", default_name: str = "c
         return Campaign.model_validate(data)
     except ValidationError as error:
         problems = Problems()
-        for item in _deepest(error.errors(include_url=False)):
-            _explain(item, problems, tree, data, where)
+        items = sorted(_deepest(error.errors(include_url=False)), key=lambda item: _line(tree, item["loc"]))
+        for item in items:
+            _explain(item, problems, tree, where)
         problems.throw()
         raise  # a validation error without a problem cannot happen; if it does, show it as it is
 
@@ -125,7 +126,9 @@ def _deepest(errors: Sequence[Any]) -> Iterator[Any]:
 
 
 def _is_union_tag(part: str | int) -> bool:
-    return isinstance(part, str) and bool(re.match(r"^(function-|tuple\[|list\[|dict\[|union\[|literal\[)", part))
+    return isinstance(part, str) and bool(
+        re.match(r"^(function-|constrained-|tuple\[|list\[|dict\[|union\[|literal\[)", part)
+    )
 
 
 def _line(tree: Any, loc: Location) -> int:
@@ -173,14 +176,14 @@ def _dotted(loc: Location) -> str:
     return text
 
 
-def _explain(item: Mapping[str, Any], problems: Problems, tree: Any, data: Any, where: str) -> None:
+def _explain(item: Mapping[str, Any], problems: Problems, tree: Any, where: str) -> None:
     loc: Location = item["loc"]
     place = {"where": f"{where}:{_line(tree, loc)}", "key": _dotted(loc)}
     parent = _model_at(loc[:-1])
-    name = loc[-1] if loc else ""
+    name = next((part for part in reversed(loc) if isinstance(part, str)), "")
     if item["type"] == "extra_forbidden":
         known = list(parent.model_fields) if parent else []
-        close = nearest(str(name), known)
+        close = nearest(name, known)
         problems.add(
             "unknown key",
             **place,
@@ -188,7 +191,7 @@ def _explain(item: Mapping[str, Any], problems: Problems, tree: Any, data: Any, 
             remedy=f"did you mean {close!r}?" if close else "",
         )
         return
-    info = parent.model_fields.get(str(name)) if parent else None
+    info = parent.model_fields.get(name) if parent else None
     meaning = info.description or "" if info else ""
     if item["type"] == "missing":
         problems.add("required key is missing", **place, expected=meaning)
@@ -202,7 +205,7 @@ def _explain(item: Mapping[str, Any], problems: Problems, tree: Any, data: Any, 
         remedy = f"did you mean {close!r}?" if close else ""
     elif isinstance(item["input"], str) and (unit := _split_unit(item["input"])):
         remedy = f"units belong to the key, not to the value: write {unit[0]}"
-        if unit[1].lower() in ("c", "°c", "degc", "celsius") and "K" in str(name):
+        if unit[1].lower() in ("c", "°c", "degc", "celsius") and name.endswith("_K"):
             remedy = f"did you mean {float(unit[0]) + 273.15:g} (= {unit[0]} °C)? Temperatures are in K"
     problems.add(message[:1].lower() + message[1:], **place, found=found, expected=meaning, remedy=remedy)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ionsieve.potentials.catalogue import catalogue, digest
 from ionsieve.potentials.settings import PotentialSettings
 from ionsieve.records import FileReference, Frozen, Record
 from ionsieve.store import Request, Store
@@ -53,14 +52,17 @@ def potential_preimage(settings: PotentialSettings) -> Mapping[str, Any]:
     SetupError
         When a model file is missing.
     """
-    from ionsieve.potentials import find_weights
+    from ionsieve.potentials import catalogue, digest
+    from ionsieve.potentials.registry import resolve_file
 
     card = next((c for c in catalogue() if c.name == settings.name), None)
     preimage: dict[str, Any] = {"name": settings.name, "dtype": settings.dtype, "head": settings.head}
     if card is not None and card.family == "pair":
         preimage["pair"] = settings.pair.model_dump(mode="json")
-    else:
-        preimage["sha256"] = [digest(path) for path in find_weights(settings)]
+    elif not settings.name.startswith("ase:"):
+        members = (settings.path, *settings.committee)
+        files = [resolve_file(settings.model_copy(update={"path": path}), card)[0] for path in members]
+        preimage["sha256"] = [digest(file) for file in files]
     return preimage
 
 

@@ -1,0 +1,122 @@
+"""A campaign file becomes a campaign, or every problem with its line and remedy."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ionsieve.campaign import find_campaign, load_campaign, parse_campaign
+from ionsieve.errors import InputError, ProblemsError
+from ionsieve.resources import data_folder
+
+GOOD = """
+name: good
+generate:
+  recipes:
+    - prototype: Na3OCl_Pm-3m
+"""
+
+
+@pytest.mark.parametrize("path", sorted(data_folder("workflows").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_shipped_campaign_is_valid(path):
+    campaign = load_campaign(path)
+    assert campaign.name
+    assert parse_campaign(path.read_text(), where=str(path), default_name=path.stem) == campaign
+
+
+def test_name_from_the_file_and_shipped_names(tmp_path):
+    file = tmp_path / "my campaign!.yaml"
+    file.write_text(GOOD.replace("name: good\n", ""))
+    assert load_campaign(file).name == "my-campaign"
+    assert find_campaign("quickstart").name == "quickstart.yaml"
+
+
+def test_all_problems_at_once_with_line_and_remedy():
+    text = """name: bad name
+generate:
+  recipies: []
+  recipes:
+    - prototype: Na3OCl_Pm-3m
+      substitute: {Na: {Sr: -1}}
+dynamics:
+  dt_fs: 2 fs
+  engin: ase
+  engine: bach
+simulate: {temperatures_K: [300, 1200 degC]}
+potental: {}
+"""
+    with pytest.raises(ProblemsError) as caught:
+        parse_campaign(text, where="x.yaml")
+    found = {(p.where, p.key): p for p in caught.value.problems}
+    assert set(found) == {
+        ("x.yaml:1", "name"),
+        ("x.yaml:3", "generate.recipies"),
+        ("x.yaml:6", "generate.recipes[0].substitute.Na.Sr"),
+        ("x.yaml:8", "dynamics.dt_fs"),
+        ("x.yaml:9", "dynamics.engin"),
+        ("x.yaml:10", "dynamics.engine"),
+        ("x.yaml:11", "simulate.temperatures_K[1]"),
+        ("x.yaml:12", "potental"),
+    }
+    assert [p.where for p in caught.value.problems] == sorted(
+        (p.where for p in caught.value.problems), key=lambda w: int(w.split(":")[1])
+    )
+    assert found["x.yaml:3", "generate.recipies"].remedy == "did you mean 'recipes'?"
+    assert found["x.yaml:12", "potental"].remedy == "did you mean 'potential'?"
+    assert found["x.yaml:10", "dynamics.engine"].remedy == "did you mean 'batch'?"
+    assert "write 2" in found["x.yaml:8", "dynamics.dt_fs"].remedy
+    assert "1473.15 (= 1200 °C)" in found["x.yaml:11", "simulate.temperatures_K[1]"].remedy
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("- a\n- b\n", "mapping of keys"),
+        ("", "mapping of keys"),
+        ("name: [1\n", "not valid YAML"),
+        ("name: !!python/object/apply:os.system ['true']\n" + GOOD, r"name|YAML"),
+        ("name: ../../etc\n" + GOOD.replace("name: good\n", ""), "the name becomes a folder"),
+        (GOOD + "simulate: {temperatures_K: [800, 800]}\n", "listed twice"),
+        (GOOD + "transport: {target_temperature_K: 300}\nranking: {target_temperature_K: 400}\n", "write it once"),
+    ],
+)
+def test_refused(text, match):
+    with pytest.raises(InputError, match=match) as caught:
+        parse_campaign(text, where="x.yaml")
+    assert caught.value.exit_code == 2
+    assert "x.yaml" in str(caught.value)
+
+
+def test_missing_file_suggests_the_shipped_one(tmp_path):
+    with pytest.raises(InputError, match="did you mean 'quickstart'") as caught:
+        load_campaign("quikstart")
+    assert "no such campaign file" in str(caught.value)
+    with pytest.raises(InputError, match="folder"):
+        load_campaign(tmp_path)
+
+
+def test_temperature_of_use_is_written_once():
+    campaign = parse_campaign(GOOD + "ranking: {target_temperature_K: 333}\n")
+    assert campaign.transport.target_temperature_K == campaign.ranking.target_temperature_K == 333
+
+
+def test_family_overrides():
+    campaign = parse_campaign(
+        GOOD + "dynamics: {produce_ps: 10}\nsimulate:\n  temperatures_K: [700]\n  families:\n"
+        "    sulfide: {temperatures_K: [500, 600], produce_ps: 20, replicas: 3}\n"
+    )
+    assert campaign.simulate.temperatures_for("sulfide") == (500, 600)
+    assert campaign.simulate.temperatures_for("nasicon") == (700,)
+    assert campaign.simulate.replicas_for("sulfide") == 3
+    assert campaign.simulate.dynamics_for("sulfide", campaign.dynamics).produce_ps == 20
+    assert campaign.simulate.dynamics_for("nasicon", campaign.dynamics) == campaign.dynamics
+
+
+def test_reading_a_campaign_imports_nothing_heavy():
+    code = (
+        "import sys; from ionsieve.campaign import load_campaign; load_campaign('quickstart');"
+        "print([m for m in ('torch', 'scipy', 'pymatgen', 'ase', 'dask', 'h5py') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
