@@ -43,8 +43,13 @@ def _validate(name: str, *, timing: bool) -> int:
     console = Console()
     table = Table(title=f"{campaign.name}: {len(candidates)} candidates", title_justify="left")
     for header, justify in (
-        ("candidate", "left"), ("compensation", "left"), ("atoms", "right"), ("image Å", "right"),
-        ("temperatures K", "left"), ("runs", "right"), ("ps a run", "right"),
+        ("candidate", "left"),
+        ("compensation", "left"),
+        ("atoms", "right"),
+        ("image Å", "right"),
+        ("temperatures K", "left"),
+        ("runs", "right"),
+        ("ps a run", "right"),
     ):
         table.add_column(header, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for c in good:
@@ -81,13 +86,17 @@ def _validate(name: str, *, timing: bool) -> int:
             f"({seconds * 1e6:.0f} µs an atom and step, one system at a time), relaxation and analysis not counted",
             highlight=False,
         )
-    console.print("nothing is wrong with it" if not refused and not missing else f"{len(refused) + len(missing)} refused")
+    console.print(
+        "nothing is wrong with it" if not refused and not missing else f"{len(refused) + len(missing)} refused"
+    )
     return 0 if good else 2
 
 
 def _runs(campaign: Campaign, c: Candidate) -> int:
     plan = campaign.simulate
-    return campaign.generate.ordering.n_configurations * len(plan.temperatures_for(c.family)) * plan.replicas_for(c.family)
+    return (
+        campaign.generate.ordering.n_configurations * len(plan.temperatures_for(c.family)) * plan.replicas_for(c.family)
+    )
 
 
 def _steps(campaign: Campaign, c: Candidate) -> int:
