@@ -43,7 +43,21 @@ _HOMES = {
     "judge": "sieve",
 }
 
-__all__ = ["ChannelSettings", *_HOMES]
+__all__ = [
+    "ChannelSettings",
+    "Channels",
+    "Framework",
+    "GateSet",
+    "Network",
+    "build_network",
+    "describe",
+    "find_gates",
+    "gates_along",
+    "judge",
+    "read_framework",
+    "spheres",
+    "summarise_gates",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,8 @@ __all__ = ["ChannelSettings"]
 class ChannelSettings(Frozen):
     """How channels are measured and which candidates the sieve excludes.
 
-    A threshold that is ``None`` (``null`` in a campaign) is off. The defaults are argued in docs/theory/channels.md: they lie below
+    A threshold that is ``None`` (``null`` in a campaign) is off. The defaults are argued in docs/theory/channels.md:
+    they lie below
     every known conductor of the prototype library, so that only cages that are shut are spared the MD.
     """
 
@@ -34,12 +35,14 @@ class ChannelSettings(Frozen):
         1, description="in how many dimensions `min_percolation_radius_A` must percolate"
     )
     min_gate_free_radius_A: float | None = Field(
-        None, description="free radius in Å that the widest gate between mobile sites must reach; null: off"
+        None, description="free radius in Å of the narrowest gate on the widest way over the mobile sites; null: off"
     )
     max_bvse_barrier_eV: float | None = Field(
         None, gt=0, description="highest bond-valence barrier in eV in `percolation_dimensions` dimensions; null: off"
     )
-    bvse: bool = Field(False, description="compute the bond-valence landscape (seconds a cell); needed for its threshold")
+    bvse: bool = Field(
+        False, description="compute the bond-valence landscape (seconds a cell); needed for its threshold"
+    )
     bvse_spacing_A: float = Field(0.2, gt=0.04, le=1.0, description="grid spacing of the bond-valence landscape, Å")
     bvse_cutoff_A: float = Field(10.0, ge=5.0, le=20.0, description="reach of the bond-valence interactions, Å")
     max_jump_length_A: float = Field(
@@ -47,11 +50,6 @@ class ChannelSettings(Frozen):
     )
     min_jump_length_A: float = Field(
         0.9, ge=0, description="sites closer than this, Å, are positions of one cavity: no jump between them"
-    )
-    detour_ratio: float = Field(
-        1.15,
-        ge=1.0,
-        description="a jump is dropped when a path over a third site is shorter than this multiple of it",
     )
     open_ratio: float = Field(
         0.75,

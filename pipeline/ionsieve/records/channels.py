@@ -14,7 +14,8 @@ class Gate(Frozen):
     """One bottleneck between two mobile sites (a symmetry-distinct jump).
 
     `area_A2` is the polygon of anion centres, `circumradius_A` the distance of its centre to them, `free_radius_A` that
-    distance less the anion's radius.
+    distance less the anion's radius. `percolating` says whether the jump belongs to the widest set of jumps that carries the
+    ion through the crystal: the narrowest of these limits.
     """
 
     jump: str
@@ -26,6 +27,7 @@ class Gate(Frozen):
     path_fraction: float
     jump_length_A: float
     multiplicity: int = 1
+    percolating: bool = False
 
 
 class StaticDescriptors(Record):

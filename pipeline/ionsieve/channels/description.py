@@ -1,0 +1,146 @@
+"""Everything the room knows of one structure, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ionsieve.channels.framework import Framework, read_framework
+from ionsieve.channels.gates import GateSet, find_gates, percolating_jumps, static_gates
+from ionsieve.channels.network import Spheres, spheres
+from ionsieve.channels.settings import ChannelSettings
+from ionsieve.records.channels import Gate, StaticDescriptors
+from ionsieve.verdicts import Flag, Outcome
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    from ionsieve.records.structure import CrystalStructure
+
+__all__ = ["Channels", "describe"]
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Static geometry of the channels of one structure; the fields are those of `StaticDescriptors`.
+
+    `framework`, `spheres` and `gate_set` are the objects behind the numbers, for exports and for gates in motion.
+    `percolation_radius_A` is 0 in dimensions in which nothing percolates. `limiting_gate_A` is the free radius
+    of the narrowest gate on the widest way through the crystal over named sites; None when no such way is known.
+    """
+
+    mobile_ion: str
+    included_sphere_A: float
+    free_sphere_A: float
+    included_along_free_A: float
+    percolation_radius_A: tuple[float, float, float]
+    percolation_axes: tuple[bool, bool, bool]
+    axis_radius_A: tuple[float, float, float]
+    gates: tuple[Gate, ...]
+    limiting_gate_A: float | None
+    bvse_barriers_eV: tuple[float | None, float | None, float | None] | None
+    radii_A: dict[str, float]
+    ion_radius_A: float
+    framework: Framework
+    spheres: Spheres
+    gate_set: GateSet
+
+    def record(
+        self,
+        configuration_id: str,
+        *,
+        outcome: Outcome = Outcome.COMPLETED,
+        reason: str = "",
+        flags: tuple[Flag, ...] = (),
+        settings: dict[str, Any] | None = None,
+    ) -> StaticDescriptors:
+        """Return the record of the sieve stage."""
+        return StaticDescriptors(
+            configuration_id=configuration_id,
+            mobile_ion=self.mobile_ion,
+            included_sphere_A=self.included_sphere_A,
+            free_sphere_A=self.free_sphere_A,
+            included_along_free_A=self.included_along_free_A,
+            percolation_radius_A=self.percolation_radius_A,
+            percolation_axes=self.percolation_axes,
+            gates=self.gates,
+            bvse_barriers_eV=self.bvse_barriers_eV,
+            radii_A=self.radii_A,
+            ion_radius_A=self.ion_radius_A,
+            outcome=outcome,
+            reason=reason,
+            flags=flags,
+            settings=settings or {},
+        )
+
+
+def describe(
+    structure: Structure | Atoms | CrystalStructure,
+    mobile: str,
+    *,
+    oxidation_states: Mapping[str, float] | Sequence[float] | None = None,
+    mobile_sites_A: ArrayLike | None = None,
+    mobile_site_labels: Sequence[str] | None = None,
+    settings: ChannelSettings | None = None,
+) -> Channels:
+    """Measure the channels of one structure.
+
+    Parameters
+    ----------
+    structure
+        Any periodic crystal: pymatgen `Structure` (partial occupancies are averaged), ASE `Atoms` or
+        `CrystalStructure`.
+    mobile
+        Element of the mobile ion, for example ``"Na"``.
+    oxidation_states
+        By element or one per site; taken from the structure where it has them, else guessed.
+    mobile_sites_A, mobile_site_labels
+        (M, 3) Cartesian Å and labels of all mobile sites, occupied or empty; default: where the mobile atoms are.
+
+    Raises
+    ------
+    InputError
+        When the structure has no anions, lacks the mobile ion, holds overlapping atoms, or is a slab.
+    """
+    settings = settings or ChannelSettings()
+    framework = read_framework(
+        structure,
+        mobile,
+        oxidation_states=oxidation_states,
+        mobile_sites_A=mobile_sites_A,
+        mobile_site_labels=mobile_site_labels,
+        settings=settings,
+    )
+    found = spheres(framework.positions, framework.cell, framework.radii)
+    gates = find_gates(framework, settings)
+    limit, on_way = percolating_jumps(gates, len(framework.sites))
+    barriers = None
+    if settings.bvse or settings.max_bvse_barrier_eV is not None:
+        from ionsieve.channels.bvse import landscape
+
+        barriers = landscape(framework, settings).barriers_eV
+    radius = tuple(max(r, 0.0) if r is not None else 0.0 for r in found.radii)
+    axis = tuple(max(r, 0.0) if r is not None else 0.0 for r in found.axis_radii)
+    tolerance = 5e-3
+    return Channels(
+        mobile_ion=mobile,
+        included_sphere_A=max(found.included, 0.0),
+        free_sphere_A=2.0 * radius[0],
+        included_along_free_A=max(found.included_along_free or 0.0, 0.0),
+        percolation_radius_A=(radius[0], radius[1], radius[2]),
+        percolation_axes=tuple(a > 0 and a >= radius[0] - tolerance for a in axis),  # type: ignore[arg-type]
+        axis_radius_A=(axis[0], axis[1], axis[2]),
+        gates=static_gates(gates, on_way),
+        limiting_gate_A=limit if limit is None or np.isfinite(limit) else None,
+        bvse_barriers_eV=barriers,
+        radii_A=framework.radius_table,
+        ion_radius_A=framework.ion_radius,
+        framework=framework,
+        spheres=found,
+        gate_set=gates,
+    )

@@ -1,0 +1,399 @@
+"""Gates: the windows of anions that a jump between two neighbouring mobile sites passes.
+
+Definition. The anions alone are triangulated (the dual of their power diagram). Every straight jump between two
+neighbouring
+sites crosses faces of this triangulation; a face is a *gate* when it is a true window: the free space is narrowest
+there,
+because the face's tangent circle lies inside the face and between the two cavities that it joins. Faces that merely
+cut a
+cavity in two (the inner diagonals of an octahedron) are thereby left out. A jump that crosses no true window but some
+face keeps the narrowest face; a jump that crosses no face stays in one cavity and has no gate.
+
+Neighbouring sites: no third site lies in the sphere on the jump as diameter (Gabriel graph), so that a jump is a
+single step.
+
+In NaZr2(PO4)3 this gives the two triangles of O between Na1 and Na2, on both sides of Na3; in anti-perovskites the
+triangle of one O and two X; in Na3PS4 a triangle of S.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from ionsieve.channels.framework import Framework
+from ionsieve.channels.network import build_network
+from ionsieve.channels.percolation import percolate
+from ionsieve.channels.settings import ChannelSettings
+from ionsieve.geometry.cells import images_within
+from ionsieve.geometry.polygons import circumradius_A, pierce, tangent_circle, triangle_area_A2, widest_point
+from ionsieve.records.channels import Gate
+
+__all__ = ["GateSet", "Jumps", "find_gates", "find_jumps", "jump_radii_A", "percolating_jumps", "static_gates"]
+
+_PROBE_A = 0.6
+_EDGE_TOLERANCE = 0.02  # barycentric: a jump through the side of a triangle counts for the triangles on both sides
+_END_MARGIN = 0.02  # of the path: a window this near to a site is the site's own plane
+_SAME_PLACE = 0.05  # of the path: gates nearer than this that share a side are one, the widest
+_LENGTH_GAP_A = 0.25
+_FRACTION_GAP = 0.10
+_SAME_RADIUS_A = 0.02
+
+
+@dataclass(frozen=True)
+class Jumps:
+    """Pairs of neighbouring mobile sites, each once.
+
+    (P, 2) sites, (P, 3) lattice shift of the second, (P,) length, Å.
+    """
+
+    sites: NDArray[np.int64]
+    images: NDArray[np.int64]
+    lengths: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class GateSet:
+    """Gates of all jumps of one structure: enough to follow them along a trajectory of the same atoms.
+
+    Attributes
+    ----------
+    atoms, images
+        (G, 3) rows of the anions in the structure, (G, 3, 3) their lattice shifts.
+    radii
+        (G, 3) anion radii, Å.
+    jump
+        (G,) row in `jumps` of the jump that crosses the gate.
+    fraction, length
+        (G,) position of the gate along the jump from the first site; (G,) jump length, Å.
+    kind, kinds
+        (G,) index into the names of the jump types, for example ``Na1-Na2 gate 1``.
+    names
+        For each gate the three anions' labels, sorted.
+    centre, area, circumradius, free_radius
+        Static geometry: (G, 3) Å, (G,) Å², Å, Å.
+    reference, cell
+        (N, 3) Å positions of all atoms of the structure and (3, 3) Å its cell, in which the images are counted.
+    ion_radius
+        Å, of the mobile ion.
+    jumps
+        All jumps, with and without gates.
+    """
+
+    atoms: NDArray[np.int64]
+    images: NDArray[np.int64]
+    radii: NDArray[np.float64]
+    jump: NDArray[np.int64]
+    fraction: NDArray[np.float64]
+    length: NDArray[np.float64]
+    kind: NDArray[np.int64]
+    kinds: tuple[str, ...]
+    names: tuple[tuple[str, ...], ...]
+    centre: NDArray[np.float64]
+    area: NDArray[np.float64]
+    circumradius: NDArray[np.float64]
+    free_radius: NDArray[np.float64]
+    reference: NDArray[np.float64]
+    cell: NDArray[np.float64]
+    ion_radius: float
+    jumps: Jumps
+
+    def __len__(self) -> int:
+        return len(self.atoms)
+
+
+def find_jumps(
+    sites: NDArray[np.float64], cell: NDArray[np.float64], *, min_length_A: float, max_length_A: float
+) -> Jumps:
+    """Return the pairs of sites that are joined by a single step.
+
+    A pair farther apart than `max_length_A` is dropped unless it is a site's nearest neighbour (then up to twice that).
+    """
+    if len(sites) == 0:
+        return Jumps(np.empty((0, 2), dtype=np.int64), np.empty((0, 3), dtype=np.int64), np.empty(0))
+    reach = 2.0 * max_length_A
+    index, image, points = images_within(sites, cell, reach)
+    inverse = np.linalg.inv(cell)
+    fractional = sites @ inverse
+    home_shift = -np.floor(fractional).astype(np.int64)
+    home = (fractional + home_shift) @ cell
+    tree = cKDTree(points)
+    near = tree.query_ball_point(home, max_length_A)
+    pairs: list[tuple[int, int, NDArray[np.int64], float]] = []
+    for i, members in enumerate(near):
+        rows = np.array(members, dtype=np.int64)
+        distance = np.linalg.norm(points[rows] - home[i], axis=1)
+        if not np.any(distance >= min_length_A):
+            far, which = map(np.asarray, tree.query(home[i], k=min(8, len(points))))
+            ok = np.isfinite(far) & (far >= min_length_A) & (far <= reach)
+            rows, distance = which[ok][:1], far[ok][:1]
+        order = np.argsort(distance, kind="stable")
+        rows, distance = rows[order], distance[order]
+        others = rows[distance > 1e-6]
+        for row, length in zip(rows, distance, strict=True):
+            if length < min_length_A:
+                continue
+            j, shift = int(index[row]), image[row] - home_shift[i]
+            if j < i or (j == i and tuple(shift) < (0, 0, 0)):
+                continue
+            third = points[others[others != row]]
+            if len(third):
+                to_i = third - home[i]
+                to_j = third - points[row]
+                inside = np.einsum("ij,ij->i", to_i, to_i) + np.einsum("ij,ij->i", to_j, to_j) <= 1.02 * length**2
+                if np.any(inside):
+                    continue
+            pairs.append((i, j, shift, float(length)))
+    return Jumps(
+        np.array([(i, j) for i, j, _, _ in pairs], dtype=np.int64).reshape(-1, 2),
+        np.array([s for _, _, s, _ in pairs], dtype=np.int64).reshape(-1, 3),
+        np.array([length for *_, length in pairs], dtype=np.float64),
+    )
+
+
+def find_gates(framework: Framework, settings: ChannelSettings | None = None) -> GateSet:
+    """Return the gates of all jumps between the framework's mobile sites.
+
+    Parameters
+    ----------
+    framework
+        From `ionsieve.channels.read_framework`.
+    """
+    settings = settings or ChannelSettings()
+    cell = framework.cell
+    jumps = find_jumps(
+        framework.sites, cell, min_length_A=settings.min_jump_length_A, max_length_A=settings.max_jump_length_A
+    )
+    anions = np.flatnonzero(framework.is_anion)
+    if len(jumps.sites) == 0 or len(anions) == 0:
+        return _assemble(framework, anions, jumps, [], np.empty((0, 3), np.int64), np.empty((0, 3, 3), np.int64))
+    positions, radii = framework.positions[anions], framework.radii[anions]
+    net = build_network(positions, cell, radii, probe_A=_PROBE_A)
+    corners = positions[net.window_atoms] + net.window_images @ cell
+    _, _, inside = tangent_circle(corners, radii[net.window_atoms])
+    true_window = net.is_window & inside
+
+    # copies of the faces around the cell, found by their centroids
+    centroid = corners.mean(axis=1)
+    extent = np.linalg.norm(corners - centroid[:, None], axis=2).max(axis=1)
+    longest = float(jumps.lengths.max())
+    face, shift, at = images_within(centroid, cell, longest + float(np.quantile(extent, 0.99)))
+    tree = cKDTree(at)
+    start = framework.sites[jumps.sites[:, 0]]
+    end = framework.sites[jumps.sites[:, 1]] + jumps.images @ cell
+    wrap = np.floor(start @ np.linalg.inv(cell)).astype(np.int64)
+    start_home, end_home = start - wrap @ cell, end - wrap @ cell
+    near = tree.query_ball_point(0.5 * (start_home + end_home), 0.5 * jumps.lengths + np.quantile(extent, 0.99))
+    pair = np.repeat(np.arange(len(near)), [len(n) for n in near])
+    copy = np.array([c for n in near for c in n], dtype=np.int64)
+    if len(copy) == 0:
+        return _assemble(framework, anions, jumps, [], np.empty((0, 3), np.int64), np.empty((0, 3, 3), np.int64))
+    face_corners = corners[face[copy]] + (shift[copy] @ cell)[:, None, :]
+    fraction, weights = pierce(start_home[pair], end_home[pair], face_corners)
+    hit = (weights.min(axis=1) >= -_EDGE_TOLERANCE) & (fraction > _END_MARGIN) & (fraction < 1 - _END_MARGIN)
+    pair, copy, fraction = pair[hit], copy[hit], fraction[hit]
+    is_true = true_window[face[copy]]
+    _, clear = widest_point(corners[face[copy]], radii[net.window_atoms[face[copy]]])
+    chosen: list[tuple[int, float]] = []
+    faces: list[int] = []
+    shifts: list[NDArray[np.int64]] = []
+    bounds = np.searchsorted(pair, np.arange(len(near) + 1))
+    for p in range(len(near)):
+        rows = np.arange(bounds[p], bounds[p + 1])
+        if len(rows) == 0:
+            continue
+        true_rows = rows[is_true[rows]]
+        picked = (
+            _thin(true_rows, fraction, clear, net.window_atoms[face[copy]])
+            if len(true_rows)
+            else [int(rows[np.argmin(clear[rows])])]
+        )
+        for row in picked:
+            chosen.append((p, float(fraction[row])))
+            faces.append(int(face[copy[row]]))
+            shifts.append(shift[copy[row]] + wrap[p])
+    which = np.array(faces, dtype=np.int64)
+    moved = np.array(shifts, dtype=np.int64).reshape(-1, 3)
+    return _assemble(
+        framework, anions, jumps, chosen, net.window_atoms[which], net.window_images[which] + moved[:, None, :]
+    )
+
+
+def _thin(
+    rows: NDArray[np.int64],
+    fraction: NDArray[np.float64],
+    clear: NDArray[np.float64],
+    atoms: NDArray[np.int64],
+) -> list[int]:
+    """Of windows at nearly the same place of the path that share a side, keep the widest."""
+    kept: list[int] = []
+    for row in sorted(rows.tolist(), key=lambda k: (-clear[k], k)):
+        rivals = [k for k in kept if abs(fraction[k] - fraction[row]) < _SAME_PLACE]
+        if not any(len(set(atoms[k].tolist()) & set(atoms[row].tolist())) >= 2 for k in rivals):
+            kept.append(row)
+    return sorted(kept, key=lambda k: fraction[k])
+
+
+def _assemble(
+    framework: Framework,
+    anions: NDArray[np.int64],
+    jumps: Jumps,
+    chosen: Sequence[tuple[int, float]],
+    local: NDArray[np.int64],
+    images: NDArray[np.int64],
+) -> GateSet:
+    """Turn picked faces into a GateSet: orientation by label, types, static geometry."""
+    rows = anions[local] if len(local) else local
+    pair = np.array([p for p, _ in chosen], dtype=np.int64)
+    fraction = np.array([f for _, f in chosen], dtype=np.float64)
+    sites = jumps.sites[pair] if len(pair) else np.empty((0, 2), dtype=np.int64)
+    length = jumps.lengths[pair] if len(pair) else np.empty(0)
+    corners = framework.positions[rows] + images @ framework.cell if len(rows) else np.empty((0, 3, 3))
+    radii = framework.radii[rows] if len(rows) else np.empty((0, 3))
+    centre, free = widest_point(corners, radii) if len(rows) else (np.empty((0, 3)), np.empty(0))
+    kind, kinds, forward = _name_types(framework.labels, pair, sites, length, fraction, free)
+    reference = np.zeros((len(framework.indices) + len(framework.mobile_indices), 3))
+    reference[framework.indices] = framework.positions
+    return GateSet(
+        atoms=framework.indices[rows] if len(rows) else rows,
+        images=images,
+        radii=radii,
+        jump=pair,
+        fraction=np.where(forward, fraction, 1.0 - fraction) if len(rows) else fraction,
+        length=length,
+        kind=kind,
+        kinds=kinds,
+        names=tuple(tuple(sorted(framework.names[a] for a in gate)) for gate in rows),
+        centre=centre,
+        area=triangle_area_A2(corners) if len(rows) else np.empty(0),
+        circumradius=circumradius_A(corners) if len(rows) else np.empty(0),
+        free_radius=free,
+        reference=reference,
+        cell=framework.cell,
+        ion_radius=framework.ion_radius,
+        jumps=jumps,
+    )
+
+
+def _clusters(values: NDArray[np.float64], gap: float) -> NDArray[np.int64]:
+    """Label values on a line: a new cluster begins where the step to the next exceeds `gap`; numbered from below."""
+    order = np.argsort(values, kind="stable")
+    label = np.empty(len(values), dtype=np.int64)
+    label[order] = np.concatenate([[0], np.cumsum(np.diff(values[order]) > gap)]) if len(values) else []
+    return label
+
+
+def _name_types(
+    labels: Sequence[str],
+    pair: NDArray[np.int64],
+    sites: NDArray[np.int64],
+    length: NDArray[np.float64],
+    fraction: NDArray[np.float64],
+    free: NDArray[np.float64],
+) -> tuple[NDArray[np.int64], tuple[str, ...], NDArray[np.bool_]]:
+    """Type of every gate: the two labels, the length class, and which gate along the way.
+
+    Also whether the gate's fraction is counted from its first site: labels run alphabetically, and between equal labels
+    from the narrower gate's side.
+    """
+    count = len(pair)
+    if count == 0:
+        return np.empty(0, dtype=np.int64), (), np.empty(0, dtype=bool)
+    forward = np.ones(count, dtype=bool)
+    ends = []
+    for g in range(count):
+        a, b = labels[sites[g, 0]], labels[sites[g, 1]]
+        forward[g] = a <= b
+        ends.append(tuple(sorted((a, b))))
+    for p in np.unique(pair):
+        rows = np.flatnonzero(pair == p)
+        if ends[rows[0]][0] == ends[rows[0]][1]:
+            narrow = rows[np.argmin(free[rows] + 1e-3 * fraction[rows])]
+            forward[rows] = fraction[narrow] <= 0.5
+    place = np.where(forward, fraction, 1.0 - fraction)
+    names = np.empty(count, dtype=object)
+    for couple in sorted(set(ends)):
+        of_couple = np.array([g for g in range(count) if ends[g] == couple])
+        length_class = _clusters(length[of_couple], _LENGTH_GAP_A)
+        several = length_class.max() > 0
+        for c in range(int(length_class.max()) + 1):
+            members = of_couple[length_class == c]
+            name = "-".join(couple) + (f" {length[members].mean():.1f} Å" if several else "")
+            where = _clusters(place[members], _FRACTION_GAP)
+            for w in range(int(where.max()) + 1):
+                names[members[where == w]] = name + (f" gate {w + 1}" if where.max() > 0 else "")
+    kinds, kind = np.unique(names.astype(str), return_inverse=True)
+    return kind.astype(np.int64), tuple(str(k) for k in kinds), forward
+
+
+def jump_radii_A(gates: GateSet) -> NDArray[np.float64]:
+    """Return for each jump the free radius of its narrowest gate, Å; infinite for a jump without a gate."""
+    radii = np.full(len(gates.jumps.sites), np.inf)
+    np.minimum.at(radii, gates.jump, gates.free_radius)
+    return radii
+
+
+def percolating_jumps(gates: GateSet, site_count: int) -> tuple[float | None, NDArray[np.bool_]]:
+    """Return the free radius that limits the widest way through the crystal over named sites, and the jumps on it.
+
+    Jumps enter in the order of falling radius until a cluster of sites meets its own image.
+
+    Returns
+    -------
+    radius, member
+        Å (None when no way leads through, infinite when no gate is met); (P,) the jumps of that cluster that are open
+        at this radius.
+    """
+    radii = jump_radii_A(gates)
+    if len(radii) == 0:
+        return None, np.zeros(0, dtype=bool)
+    result = percolate(site_count, gates.jumps.sites, gates.jumps.images, radii)
+    level = result.levels[0]
+    if level is None:
+        return None, np.zeros(len(radii), dtype=bool)
+    inside = np.zeros(site_count, dtype=bool)
+    inside[result.members[0]] = True
+    return level, inside[gates.jumps.sites[:, 0]] & (radii >= level - _SAME_RADIUS_A)
+
+
+def static_gates(gates: GateSet, percolating: NDArray[np.bool_] | None = None) -> tuple[Gate, ...]:
+    """Return one `Gate` record for each distinct gate.
+
+    Same type, same anions, free radius within 0.02 Å; narrowest first.
+    """
+    on_path = np.zeros(len(gates.jumps.sites), dtype=bool) if percolating is None else percolating
+    groups: dict[tuple[bool, int, tuple[str, ...]], list[int]] = {}
+    for g in range(len(gates)):
+        groups.setdefault((bool(on_path[gates.jump[g]]), int(gates.kind[g]), gates.names[g]), []).append(g)
+    out: list[Gate] = []
+    for (_, kind, names), members in groups.items():
+        rows = np.array(members)
+        same = _clusters(gates.free_radius[rows], _SAME_RADIUS_A)
+        for c in range(int(same.max()) + 1):
+            group = rows[same == c]
+            first = int(group[0])
+            out.append(
+                Gate(
+                    jump=gates.kinds[kind],
+                    anions=names,
+                    area_A2=float(gates.area[group].mean()),
+                    circumradius_A=float(gates.circumradius[group].mean()),
+                    free_radius_A=float(gates.free_radius[group].mean()),
+                    position_A=(
+                        float(gates.centre[first, 0]),
+                        float(gates.centre[first, 1]),
+                        float(gates.centre[first, 2]),
+                    ),
+                    path_fraction=float(gates.fraction[group].mean()),
+                    jump_length_A=float(gates.length[group].mean()),
+                    multiplicity=len(group),
+                    percolating=bool(on_path[gates.jump[first]]),
+                )
+            )
+    return tuple(
+        sorted(out, key=lambda gate: (not gate.percolating, round(gate.free_radius_A, 4), gate.jump, gate.anions))
+    )
