@@ -1,0 +1,487 @@
+"""One run in, its transport out: the door of the room.
+
+`measure` takes plain arrays and returns a `Transport`; `Transport.to_record` makes the `Measurement` that the pipeline
+stores. It never raises for chemistry: a melted, motionless or very short run is an answer (a verdict with its reason).
+It raises `InputError` when the arrays contradict each other or the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ionsieve.errors import Problems
+from ionsieve.records.estimate import Estimate
+from ionsieve.records.measurement import Curve, Measurement
+from ionsieve.transport.diffusion import Diffusivity, diffusivity, judge
+from ionsieve.transport.guards import he_relative_error
+from ionsieve.transport.integrity import block_drift, framework_integrity, polyanion_intact
+from ionsieve.transport.intervals import rate_estimate
+from ionsieve.transport.kernels.displacement import dipole, remove_breathing, remove_drift
+from ionsieve.transport.kernels.msd import msd, msd_tensor
+from ionsieve.transport.nernst_einstein import conductivity, haven_ratio, inverse_haven_ratio
+from ionsieve.transport.settings import TransportSettings
+from ionsieve.transport.sites import assign, count_jumps, displacement_hops, jump_length, remove_blips
+from ionsieve.units import CM2_PER_S_FROM_A2_PER_PS
+from ionsieve.verdicts import Flag, Outcome, Verdict
+
+__all__ = ["Transport", "measure"]
+
+Floats = NDArray[np.floating[Any]]
+_CURVE_POINTS = 200
+_SHARED = (
+    "temperature_K",
+    "mobile_ion",
+    "mobile_charge",
+    "n_mobile",
+    "volume_A3",
+    "length_ps",
+    "tracer_diffusivity",
+    "charge_diffusivity",
+    "conductivity",
+    "charge_conductivity",
+    "inverse_haven_ratio",
+    "hops",
+    "n_eff",
+    "fit_window_ps",
+    "log_log_slope",
+    "tensor_cm2_per_s",
+    "framework_max_displacement_A",
+    "drift_A",
+    "lindemann",
+    "polyanion_intact_fraction",
+    "mechanism",
+    "verdict",
+    "outcome",
+    "reason",
+    "flags",
+)
+
+
+@dataclass(frozen=True)
+class Transport:
+    """Transport of one run; field by field what `Measurement` stores, and the full arrays for plots.
+
+    Attributes
+    ----------
+    tracer, charge
+        `Diffusivity` of the mobile ions and of their dipole, with full MSD curves and fit windows.
+    msd_tensor_A2
+        (F, 3, 3), of the mobile ions.
+    paths_A
+        (F, N_mobile, 3): mobile ions in the time-averaged cell and the frame of the framework.
+    """
+
+    mobile_ion: str
+    mobile_charge: int
+    temperature_K: float
+    n_mobile: int
+    volume_A3: float
+    length_ps: float
+    dt_ps: float
+    tracer_diffusivity: Estimate
+    charge_diffusivity: Estimate
+    conductivity: Estimate
+    charge_conductivity: Estimate
+    inverse_haven_ratio: Estimate
+    haven_ratio: Estimate
+    hops: int | None
+    n_eff: float | None
+    fit_window_ps: tuple[float, float] | None
+    log_log_slope: float | None
+    tensor_cm2_per_s: tuple[tuple[float, float, float], ...] | None
+    framework_max_displacement_A: float | None
+    drift_A: float | None
+    lindemann: float | None
+    polyanion_intact_fraction: float | None
+    mechanism: dict[str, Any]
+    verdict: Verdict
+    outcome: Outcome
+    reason: str
+    flags: tuple[Flag, ...]
+    tracer: Diffusivity
+    charge: Diffusivity
+    msd_tensor_A2: Floats = field(repr=False)
+    framework_msd_A2: Floats = field(repr=False)
+    paths_A: Floats = field(repr=False)
+    cell_A: Floats = field(repr=False)
+    settings: TransportSettings = field(default_factory=TransportSettings)
+
+    def to_record(
+        self,
+        *,
+        run_id: str,
+        configuration_id: str,
+        candidate_id: str,
+        mean_temperature_K: float | None = None,
+        **more: Any,
+    ) -> Measurement:
+        """Return the `Measurement`; `more` overrides or adds fields (for example ``gates``)."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in _SHARED}
+        values |= {
+            "run_id": run_id,
+            "configuration_id": configuration_id,
+            "candidate_id": candidate_id,
+            "mean_temperature_K": mean_temperature_K,
+            "msd": _curve(self.tracer, "MSD (Å²)"),
+            "charge_msd": _curve(self.charge, "charge MSD per ion (Å²)"),
+            "settings": self.settings.model_dump(mode="json"),
+        }
+        return Measurement(**(values | more))
+
+
+def _curve(result: Diffusivity, label: str) -> Curve | None:
+    """Thin a curve to at most 200 points, dense at short lags, up to 70 % of the run."""
+    last = int(0.7 * (len(result.msd_A2) - 1))
+    if last < 2:
+        return None
+    points = np.unique(np.concatenate([[1], np.geomspace(1, last, 80).round(), np.linspace(1, last, 119).round()]))
+    index = points.astype(int)[:_CURVE_POINTS]
+    error: tuple[float, ...] = ()
+    if result.window is not None and len(result.msd_error_A2):
+        t = result.lags_ps[result.window.lags]
+        error = tuple(float(e) for e in np.interp(result.lags_ps[index], t, result.msd_error_A2))
+    return Curve(
+        x=tuple(float(x) for x in result.lags_ps[index]),
+        y=tuple(float(y) for y in result.msd_A2[index]),
+        error=error,
+        x_label="lag (ps)",
+        y_label=label,
+    )
+
+
+def _numbers(numbers: Sequence[int] | Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+    from ase.data import atomic_numbers, chemical_symbols
+
+    z = np.asarray([atomic_numbers[n] if isinstance(n, str) else int(n) for n in numbers], dtype=np.int64)
+    return z, [chemical_symbols[k] for k in z]
+
+
+def _check(
+    positions: NDArray[Any], cells: Floats, times: Floats, symbols: Sequence[str], mobile: str, framework: Sequence[str]
+) -> None:
+    problems = Problems()
+    known = ", ".join(dict.fromkeys(symbols))
+    if positions.ndim != 3 or positions.shape[2] != 3:
+        problems.add("positions must have shape (frames, atoms, 3)", found=str(positions.shape))
+    else:
+        if positions.shape[1] != len(symbols):
+            problems.add(
+                "positions and numbers disagree on the number of atoms",
+                found=f"{positions.shape[1]} and {len(symbols)}",
+            )
+        if len(times) != len(positions):
+            problems.add("one time per frame is needed", found=f"{len(times)} times, {len(positions)} frames")
+        if not np.isfinite(positions).all():
+            problems.add("positions hold NaN or infinity", remedy="drop the frames after the run blew up")
+    if cells.shape[-2:] != (3, 3) or (cells.ndim == 3 and len(cells) not in (1, len(positions))):
+        problems.add("cells must have shape (frames, 3, 3) or (3, 3)", found=str(cells.shape))
+    if len(times) > 2:
+        step = np.diff(times)
+        if step.min() <= 0.0 or step.max() - step.min() > 1e-3 * step.mean() + 1e-9:
+            problems.add(
+                "frames must be evenly spaced in time",
+                found=f"steps from {step.min():.4g} to {step.max():.4g} ps",
+                cause="segments joined, or frames lost",
+                remedy="analyse the longest evenly spaced part",
+            )
+    if mobile not in symbols:
+        problems.add(f"no {mobile} in the trajectory", key="mobile", found=mobile, expected=f"one of {known}")
+    for element in framework:
+        if element not in symbols:
+            problems.add(f"no {element} in the trajectory", key="framework", found=element, expected=f"some of {known}")
+    if mobile in framework:
+        problems.add(f"{mobile} cannot be both mobile and framework", key="framework", found=mobile)
+    problems.throw()
+
+
+def measure(
+    positions: ArrayLike,
+    cells: ArrayLike,
+    times_ps: ArrayLike,
+    numbers: Sequence[int] | Sequence[str],
+    *,
+    mobile: str,
+    charge: int,
+    framework: Sequence[str] = (),
+    temperature_K: float,
+    charges: Mapping[str, float] | Sequence[float] | None = None,
+    mobile_sites_A: ArrayLike | None = None,
+    mobile_site_labels: Sequence[str] = (),
+    polyanions: Sequence[tuple[str, str, float]] = (),
+    energies_eV: ArrayLike | None = None,
+    settings: TransportSettings | None = None,
+) -> Transport:
+    """Measure diffusion, conductivity, mechanism and integrity of one run.
+
+    Parameters
+    ----------
+    positions
+        (F, N, 3) Å, continuous (unwrapped); see `ionsieve.transport.unwrap` for wrapped ones.
+    cells
+        (F, 3, 3) or (3, 3) Å, rows are lattice vectors. Affine changes of the cell count as no motion.
+    times_ps
+        (F,), evenly spaced.
+    numbers
+        (N,) atomic numbers or element symbols.
+    mobile, charge
+        Element that moves and its charge number z.
+    framework
+        Elements whose mass centre is the frame of reference. Empty: every element but the mobile one (noted in
+        ``mechanism["framework"]``). Leave out what moves too, for example a second mobile species.
+    temperature_K
+        Of the run; enters Nernst-Einstein.
+    charges
+        Charge numbers per element or per atom for the charge diffusivity. Without them only the mobile ions count.
+    mobile_sites_A, mobile_site_labels
+        (S, 3) Å, sites of the mobile ion in the cell of frame 0: for jumps and the jump length.
+    polyanions
+        (centre, ligand, cutoff Å) that must stay bonded.
+    energies_eV
+        (F,) potential energies, for the equilibration flag.
+
+    Returns
+    -------
+    Transport
+
+    Raises
+    ------
+    ProblemsError
+        When the arrays or names contradict each other; all contradictions at once.
+    """
+    settings = settings or TransportSettings()
+    raw = np.asarray(positions, dtype=np.float64)
+    h = np.asarray(cells, dtype=np.float64)
+    times = np.asarray(times_ps, dtype=np.float64)
+    z, symbols = _numbers(numbers)
+    _check(raw, h, times, symbols, mobile, framework)
+    names = np.asarray(symbols)
+    is_mobile = names == mobile
+    declared = tuple(framework) or tuple(dict.fromkeys(s for s in symbols if s != mobile))
+    is_framework = np.isin(names, declared) if declared else np.zeros(len(names), dtype=bool)
+
+    from ase.data import atomic_masses
+
+    still = np.asarray(remove_breathing(raw, h))
+    paths, drift = remove_drift(still, np.where(is_framework, atomic_masses[z], 0.0))
+    cell = h if h.ndim == 2 else h.mean(axis=0)
+    volume = float(abs(np.linalg.det(cell)))
+    frames = len(paths)
+    dt_ps = float((times[-1] - times[0]) / (frames - 1)) if frames > 1 else 0.0
+    length = dt_ps * (frames - 1)
+    mobile_paths = np.ascontiguousarray(paths[:, is_mobile])
+    n_mobile = int(is_mobile.sum())
+    flags: list[Flag] = []
+
+    sites = None if mobile_sites_A is None else np.asarray(mobile_sites_A, dtype=np.float64)
+    if sites is not None and not len(sites):
+        sites = None
+    if sites is not None and h.ndim == 3:
+        sites = sites @ np.linalg.inv(h[0]) @ cell
+    hop_length = settings.jump_length_A
+    if hop_length is None and sites is not None:
+        hop_length = jump_length(sites, cell)
+    hop_length = hop_length or settings.default_jump_length_A
+
+    tracer = diffusivity(mobile_paths, dt_ps, jump_length_A=hop_length, settings=settings)
+    hops, jumps = _hops(mobile_paths, sites, cell, dt_ps, hop_length, settings, mobile_site_labels)
+    estimate = judge(tracer, hops=hops if sites is not None else None, settings=settings)
+
+    per_atom = _charges(charges, symbols, mobile, charge)
+    moving_charge = dipole(paths, per_atom)
+    total = float(charge**2 * n_mobile)
+    collective = diffusivity(
+        moving_charge,
+        dt_ps,
+        jump_length_A=hop_length,
+        settings=settings,
+        window=tracer.window,
+        normalisation=total,
+        n_ions=n_mobile,
+    )
+    charge_estimate = _judge_charge(collective, estimate)
+
+    ligands = {p[1] for p in polyanions}
+    is_core = is_framework & ~np.isin(names, list(ligands)) if ligands else is_framework
+    if not is_core.any():
+        is_core = is_framework
+    integrity = framework_integrity(
+        paths[:, is_framework],
+        paths[:, is_core],
+        cell,
+        dt_ps=dt_ps or 1.0,
+        mobile_slope_A2_per_ps=tracer.fit.slope if tracer.fit else 0.0,
+        settings=settings,
+    )
+    intact = polyanion_intact(raw, h, symbols, polyanions, stretch=settings.polyanion_stretch) if polyanions else None
+    largest_drift = float(np.sqrt((np.asarray(drift) ** 2).sum(axis=1).max()))
+
+    outcome, reason = Outcome.COMPLETED, ""
+    if integrity.melted:
+        outcome, reason = Outcome.MELTED, integrity.reason
+    elif intact is not None and intact[0] < settings.polyanion_intact_min and intact[2] > 0:
+        outcome = Outcome.POLYANION_BROKEN
+        reason = (
+            f"polyanions kept their ligands in {100 * intact[0]:.1f} % of the frames; {intact[2]} bonds open at the end"
+        )
+    elif intact is not None and intact[0] < settings.polyanion_intact_min:
+        flags.append(Flag.POLYANION_STRAINED)
+    if integrity.moving:
+        flags.append(Flag.FRAMEWORK_MOVING)
+    if largest_drift > settings.drift_max_A:
+        flags.append(Flag.DRIFT_LARGE)
+    mechanism: dict[str, Any] = {
+        "framework": list(declared),
+        "jump_length_A": hop_length,
+        "he_relative_error": he_relative_error(tracer.n_eff) if tracer.n_eff > 0 else None,
+        "hop_method": "sites" if sites is not None else "displacement",
+        **jumps,
+    }
+    if energies_eV is not None and len(np.asarray(energies_eV)) == frames:
+        slope = block_drift(np.asarray(energies_eV, dtype=float) / len(names) * 1e3, times)
+        if slope is not None:
+            mechanism["energy_drift_meV_per_atom_per_ps"] = slope[0]
+            if abs(slope[0]) > settings.energy_drift_max_meV_per_atom_per_ps and abs(slope[0]) > 3.0 * slope[1]:
+                flags.append(Flag.NOT_EQUILIBRATED)
+    mechanism |= _errors(tracer)
+
+    if outcome is not Outcome.COMPLETED:
+        estimate = Estimate.refused("tracer_diffusivity", reason, flags=estimate.flags)
+        charge_estimate = Estimate.refused("charge_diffusivity", reason)
+    inverse = inverse_haven_ratio(
+        (tracer.value, tracer.error) if tracer.value is not None and tracer.error is not None else None,
+        (collective.value, collective.error) if collective.value is not None and collective.error is not None else None,
+        tracer_is_value=estimate.is_value,
+    )
+    common: dict[str, Any] = {
+        "count": n_mobile,
+        "charge": charge,
+        "volume_A3": volume,
+        "temperature_K": temperature_K,
+    }
+    curve_tensor = np.asarray(msd_tensor(mobile_paths)) if frames > 1 else np.zeros((frames, 3, 3))
+    return Transport(
+        mobile_ion=mobile,
+        mobile_charge=charge,
+        temperature_K=temperature_K,
+        n_mobile=n_mobile,
+        volume_A3=volume,
+        length_ps=length,
+        dt_ps=dt_ps,
+        tracer_diffusivity=estimate,
+        charge_diffusivity=charge_estimate,
+        conductivity=conductivity(estimate, **common, quantity="conductivity"),
+        charge_conductivity=conductivity(charge_estimate, **common, quantity="charge_conductivity"),
+        inverse_haven_ratio=inverse,
+        haven_ratio=haven_ratio(inverse, max_relative_error=settings.haven_max_relative_error),
+        hops=hops,
+        n_eff=tracer.n_eff if tracer.value is not None else None,
+        fit_window_ps=tracer.window_ps,
+        log_log_slope=tracer.beta,
+        tensor_cm2_per_s=_tensor(curve_tensor, tracer, dt_ps),
+        framework_max_displacement_A=integrity.max_displacement_A,
+        drift_A=largest_drift,
+        lindemann=integrity.lindemann,
+        polyanion_intact_fraction=intact[0] if intact else None,
+        mechanism=mechanism,
+        verdict=estimate.kind,
+        outcome=outcome,
+        reason=reason or (estimate.reason if not estimate.is_value else ""),
+        flags=tuple(dict.fromkeys((*estimate.flags, *flags))),
+        tracer=tracer,
+        charge=collective,
+        msd_tensor_A2=curve_tensor,
+        framework_msd_A2=np.asarray(msd(paths[:, is_framework]))
+        if is_framework.any() and frames > 1
+        else np.zeros(frames),
+        paths_A=mobile_paths,
+        cell_A=cell,
+        settings=settings,
+    )
+
+
+def _charges(
+    charges: Mapping[str, float] | Sequence[float] | None, symbols: Sequence[str], mobile: str, charge: int
+) -> Floats:
+    problems = Problems()
+    if charges is None:
+        return np.asarray([float(charge) if s == mobile else 0.0 for s in symbols])
+    if isinstance(charges, Mapping):
+        for element in charges:
+            if element not in symbols:
+                problems.add(f"no {element} in the trajectory", key="charges", found=str(element))
+        problems.throw()
+        full = {mobile: float(charge), **{k: float(v) for k, v in charges.items()}}
+        return np.asarray([full.get(s, 0.0) for s in symbols])
+    values = np.asarray(charges, dtype=float)
+    if values.shape != (len(symbols),):
+        problems.add(
+            "one charge per atom is needed", key="charges", found=str(values.shape), expected=f"({len(symbols)},)"
+        )
+    problems.throw()
+    return values
+
+
+def _hops(
+    paths: Floats,
+    sites: Floats | None,
+    cell: Floats,
+    dt_ps: float,
+    hop_length: float,
+    settings: TransportSettings,
+    labels: Sequence[str],
+) -> tuple[int | None, dict[str, Any]]:
+    if len(paths) < 2 or dt_ps <= 0.0:
+        return None, {}
+    if sites is None:
+        smooth = max(1, round(settings.min_lag_ps / dt_ps))
+        return displacement_hops(paths, jump_length_A=hop_length, smooth_frames=smooth), {}
+    path = assign(paths, sites, cell, hysteresis=settings.site_hysteresis)
+    path = remove_blips(path, round(settings.min_residence_ps / dt_ps))
+    return count_jumps(path), {}
+
+
+def _judge_charge(result: Diffusivity, tracer: Estimate) -> Estimate:
+    key = "charge_diffusivity"
+    if not tracer.is_value:
+        return Estimate.refused(key, "the tracer diffusivity is not measured: " + tracer.reason, flags=tracer.flags)
+    if result.value is None or result.error is None or result.value <= 0.0:
+        return Estimate.refused(key, result.reason or "the collective displacement does not grow in the fit window")
+    relative = result.error / result.value
+    if relative > 2.0:
+        return Estimate.refused(key, f"one run leaves it uncertain by {100 * relative:.0f} %")
+    return rate_estimate(
+        key,
+        result.value,
+        result.error,
+        kind=Verdict.INDICATIVE if relative > 0.5 or tracer.kind is Verdict.INDICATIVE else Verdict.VALUE,
+        method="gls",
+        n_eff=(1.0 / relative) ** 2,
+    )
+
+
+def _tensor(curve: Floats, tracer: Diffusivity, dt_ps: float) -> tuple[tuple[float, float, float], ...] | None:
+    """Slope of every component over the window's two ends (each through the middle third of lags), halved."""
+    if tracer.window is None or tracer.fit is None:
+        return None
+    t = tracer.window.lags * dt_ps
+    y = curve[tracer.window.lags].reshape(len(t), 9)
+    design = np.stack([t, np.ones_like(t)], axis=1)
+    weights = 1.0 / t  # Var(MSD) grows faster than t; any fixed weights keep the tensor linear in the data
+    solution = np.linalg.lstsq(design * weights[:, None], y * weights[:, None], rcond=None)[0]
+    tensor = solution[0].reshape(3, 3) / 2.0 * CM2_PER_S_FROM_A2_PER_PS
+    return tuple((float(r[0]), float(r[1]), float(r[2])) for r in 0.5 * (tensor + tensor.T))
+
+
+def _errors(tracer: Diffusivity) -> dict[str, Any]:
+    return {
+        "gls_error_cm2_per_s": tracer.gls_error,
+        "block_error_cm2_per_s": tracer.block_error,
+        "ion_error_cm2_per_s": tracer.ion_error,
+        "log_log_slope_error": tracer.beta_error,
+        "cage_offset_A2": tracer.fit.intercept if tracer.fit else None,
+    }
