@@ -1,17 +1,18 @@
 """Arrhenius fit with the whole covariance carried to any temperature.
 
 Equations
-    line        ln D = ln D0 - Ea / kT                      convention: ln D against 1/T, equally ln(sigma T); an impedance
-                                                             Ea from ln sigma against 1/T is about kT smaller
+    line        ln D = ln D0 - Ea / kT                  convention: ln D against 1/T, equally ln(sigma T); an impedance
+                                                        Ea from ln sigma against 1/T is about kT smaller
     likelihood  values: (y_i - mu_i) ~ N(0, s_i² + u²);  upper limits L_i: Phi((ln L_i - mu_i) / w)
     covariance  inverse Hessian; multiplied by max(1, chi² / dof) when there are dof
-    carried     ln D(T) = x^T p, Var = x^T C x, x = (1, -1/kT)      slope and intercept are strongly correlated: leaving their
-                                                                     covariance out makes the interval far too wide
+    carried     ln D(T) = x^T p, Var = x^T C x, x = (1, -1/kT)
+                slope and intercept are strongly correlated: leaving their covariance out makes the interval far too wide
     sigma       N z² e² D / (V k T)
 Quantiles
     Normal with the absolute covariance; Student's t with n - 2 degrees of freedom when chi² / dof > 1 rescaled it.
 Source
-    X. He et al., npj Comput. Mater. 2018, 10.1038/s41524-018-0074-y (weights s = RSD; their extrapolation lacks the covariance).
+    X. He et al., npj Comput. Mater. 2018, 10.1038/s41524-018-0074-y (weights s = RSD;
+    their extrapolation lacks the covariance).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Diffusivity:
     Attributes
     ----------
     value, error
-        cm²/s; `error` is the larger of the GLS error and the guards where they disagree by more than the settings allow.
+        cm²/s; `error` is the GLS error, or the largest guard where that exceeds it by more than the settings allow.
         Both are None when there is no window (`reason` says why).
     gls_error, block_error, ion_error
         cm²/s; the last two are zero when they could not be computed.
@@ -220,7 +220,7 @@ def judge(result: Diffusivity, *, hops: int | None, settings: TransportSettings)
     Returns
     -------
     Estimate
-        ``value``; ``indicative`` (few jumps, or too little growth of the MSD in the window); ``upper_limit``: 95 % Poisson
+        ``value``; ``indicative`` (few jumps, or too little growth of the MSD); ``upper_limit``: 95 % Poisson
         limit of the jumps seen, a² n95 / (2 d N T); ``refused``: sub-diffusive beyond doubt, or too short for anything.
     """
     key = "tracer_diffusivity"

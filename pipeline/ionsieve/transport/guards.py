@@ -6,12 +6,13 @@ Equations
     He-Zhu-Mo   window from 0.5 a² (or a given MSD) to half the run, ordinary least squares with free intercept,
                 N_eff = N max(MSD, all lags) / a²,   RSD = 3.43 / sqrt(N_eff) + 0.04
 Source
-    X. He, Y. Zhu, A. Epstein, Y. Mo, npj Comput. Mater. 2018, 10.1038/s41524-018-0074-y; code of the authors for the window.
+    X. He, Y. Zhu, A. Epstein, Y. Mo, npj Comput. Mater. 2018, 10.1038/s41524-018-0074-y (and the authors' code).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def block_errors(positions: Any, lag: int, *, n_blocks: int) -> tuple[float, flo
     if origins >= 2 * n_blocks:
         over_time = xp.mean(squared, axis=1)
         edges = [round(k * origins / n_blocks) for k in range(n_blocks + 1)]
-        means = np.asarray([float(xp.mean(over_time[a:b])) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+        means = np.asarray([float(xp.mean(over_time[a:b])) for a, b in pairwise(edges)])
         by_block = float(means.std(ddof=1)) / float(np.sqrt(n_blocks))
     if ions >= 4:
         per_ion = xp.mean(squared, axis=0)

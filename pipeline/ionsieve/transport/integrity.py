@@ -1,7 +1,7 @@
 """Is the framework still a crystal: displacement, Lindemann ratio, plateau, polyanions, drift of the energy.
 
 Equations
-    Lindemann   sqrt(<|r - <r>_block|²>) / d_nn                        over the cores: framework without polyanion ligands
+    Lindemann   sqrt(<|r - <r>_block|²>) / d_nn    over the cores: framework without polyanion ligands
     plateau     framework MSD gains less than `gain` in the window, and its slope stays below a part of the mobile one
     polyanion   ligands bonded at the start (within the cutoff) stay within `stretch` times their mean length, with
                 hysteresis; turning the polyanion is allowed, losing a ligand is not

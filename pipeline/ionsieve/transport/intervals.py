@@ -2,7 +2,7 @@
 
 Equations
     k       = (D / s)^2                                   effective number of independent events behind D +- s
-    low_p   = D/k * Gamma^-1(k;     (1 - p)/2)            Garwood's interval of a Poisson rate, k not necessarily integer
+    low_p   = D/k * Gamma^-1(k;     (1 - p)/2)          Garwood's interval of a Poisson rate, k any positive number
     high_p  = D/k * Gamma^-1(k + 1; (1 + p)/2)
     limit   = per event * Gamma^-1(n + 1; 0.95)           upper limit from n events; n = 0 gives 3.00 events
 Source

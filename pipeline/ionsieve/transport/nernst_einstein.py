@@ -3,8 +3,8 @@
 Equations
     tracer      sigma_NE = N z² e² D* / (V k T)                            for ranking: its error is that of D*
     charge      sigma    = N z² e² D_sigma / (V k T),  D_sigma from <|sum_i z_i dr_i|²> / (sum_i z_i² 2 d t)
-    Haven       1 / H_R  = D_sigma / D*           linear in the noisy quantity; H_R = D* / D_sigma is biased high for one run
-                                                  and is shown only when the error of 1/H_R allows
+    Haven       1 / H_R  = D_sigma / D*           linear in the noisy quantity; H_R = D* / D_sigma is biased high
+                                                  for one run and is shown only when the error of 1/H_R allows
 """
 
 from __future__ import annotations

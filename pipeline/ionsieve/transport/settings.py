@@ -1,7 +1,8 @@
 """What `transport` is told: windows, gates and priors, each with the reason for its default.
 
 Every default can be argued from a published protocol or from the calibration test of this room
-(``tests/physics/test_calibration.py``); the reason stands in the field's description and in ``docs/theory/transport.md``.
+(``tests/physics/test_calibration.py``); the reason stands in the field's description
+and in ``docs/theory/transport.md``.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class TransportSettings(Frozen):
     default_jump_length_A: float = Field(
         3.0,
         gt=0.0,
-        description="Jump distance when no sites are known; published values: LLZO 2.4, LGPS 2.8, LATP 3.2, RbAg4I5 3.4 "
+        description="Jump distance when no sites are known; published: LLZO 2.4, LGPS 2.8, LATP 3.2, RbAg4I5 3.4 "
         "(He, Zhu, Epstein, Mo 2018).",
     )
     window_start_gain: float = Field(
@@ -59,7 +60,7 @@ class TransportSettings(Frozen):
     origin_stride_per_lag: int = Field(
         8,
         ge=1,
-        description="Variances use every (lag / this)-th origin; closer origins are nearly the same sample. Means use all.",
+        description="Variances use every (lag / this)-th origin; closer ones are nearly the same sample. Means use all.",
     )
     beta_low: float = Field(0.85, gt=0.0, description="Log-log slope below which a window counts as sub-diffusive.")
     beta_refused: float = Field(
@@ -71,8 +72,8 @@ class TransportSettings(Frozen):
     disagreement_factor: float = Field(
         2.0,
         gt=1.0,
-        description="When block or ion-to-ion errors exceed the GLS error by this factor, the larger one is reported; by "
-        "chance the ratio of a 5-block error exceeds 2 in 0.3 % of runs.",
+        description="When block or ion-to-ion errors exceed the GLS error by this factor, the larger one is reported; "
+        "by chance the ratio of a 5-block error exceeds 2 in 0.3 % of runs.",
     )
 
     # ---- gates by the number of jumps -----------------------------------------------------------------------------
@@ -147,14 +148,14 @@ class TransportSettings(Frozen):
     lowest_Ea_eV: float = Field(
         0.15,
         ge=0.0,
-        description="Lower bound with which upper limits are carried to lower temperatures: below the activation energy "
-        "of the best crystalline conductors known (0.18 to 0.25 eV).",
+        description="Lower bound with which upper limits are carried to lower temperatures: below the activation "
+        "energy of the best crystalline conductors known (0.18 to 0.25 eV).",
     )
     configuration_spread_ln: float = Field(
         0.3,
         ge=0.0,
-        description="Standard deviation of ln D between orderings of one composition, assumed for one configuration and "
-        "mixed with the measured one for a few.",
+        description="Standard deviation of ln D between orderings of one composition, assumed for one configuration "
+        "and mixed with the measured one for a few.",
     )
     configuration_spread_weight: float = Field(
         2.0, ge=0.0, description="Degrees of freedom that the assumed spread counts for beside the measured one."

@@ -5,8 +5,8 @@ Rule
     start       first lag with MSD >= plateau + 0.5 a², at most `window_start_max_fraction` of the run
     end         `window_end_fraction` of the run
 Source
-    X. He, Y. Zhu, A. Epstein, Y. Mo, npj Comput. Mater. 2018, 10.1038/s41524-018-0074-y (0.5 a² and half the run); the cap on
-    the start is ours, see `TransportSettings.window_start_max_fraction`.
+    X. He, Y. Zhu, A. Epstein, Y. Mo, npj Comput. Mater. 2018, 10.1038/s41524-018-0074-y (0.5 a², half the run);
+    the cap on the start is ours, see `TransportSettings.window_start_max_fraction`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Equations
     fractional      s(t) = r(t) h(t)^-1                               rows of h are the lattice vectors
-    unwrapping      s(t+1) = s(t) + d - round(d),  d = w(t+1) - w(t)  w: fractional, wrapped; toroidal-view-preserving form
+    unwrapping      s(t+1) = s(t) + d - round(d),  d = w(t+1) - w(t)  w: fractional, wrapped; toroidal view
     breathing       r'(t) = s(t) <h>                                  an affine change of the cell moves nothing
     drift           r''_i(t) = r'_i(t) - sum_f m_f [r'_f(t) - r'_f(0)] / sum_f m_f        f runs over the framework
     dipole          P(t) = sum_i z_i r''_i(t)                         e Å when z are charge numbers
@@ -10,8 +10,8 @@ Shapes
     positions (F, N, 3) Å; cells (F, 3, 3) or (3, 3) Å; weights and charges (N,)
 Validity
     `unwrap` is exact while no ion moves further than half the shortest cell height between two frames: then every
-    component of the true fractional step lies in (-1/2, 1/2), skewed cells included. It refuses steps above 0.4 heights,
-    because beyond 0.5 the answer is silently wrong.
+    component of the true fractional step lies in (-1/2, 1/2), skewed cells included. It refuses steps above 0.4 of the
+    height, because beyond 0.5 the answer is silently wrong.
 Source
     Bullerjahn, von Bülow, Heidari, Hénin, Hummer, J. Chem. Theory Comput. 2023, 10.1021/acs.jctc.3c00308 (unwrapping at
     constant pressure).
