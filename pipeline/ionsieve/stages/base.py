@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ionsieve.errors import BugError
 from ionsieve.potentials.settings import PotentialSettings
 from ionsieve.records import FileReference, Frozen, Record
 from ionsieve.store import Request, Store
 
-__all__ = ["Stage", "StageRun", "potential_preimage", "scratch_files"]
+__all__ = ["Stage", "StageRun", "input_key", "input_keys", "potential_preimage", "scratch_files"]
 
 #: run(request, store, deadline_s) -> the record, or None when the work is unfinished and saved: ask again.
 StageRun = Callable[[Request, Store, float | None], Record | None]
@@ -42,6 +43,20 @@ class Stage:
     run: StageRun
     uses_device: bool = False
     run_many: Callable[[Sequence[Request], Store, float | None], list[Record | None]] | None = None
+
+
+def input_key(request: Request, name: str) -> str:
+    """Return the address of the one input record called `name`."""
+    key = request.inputs[name]
+    if not isinstance(key, str):
+        raise BugError("one address was expected", key=f"inputs.{name}", found=f"{len(key)} addresses")
+    return key
+
+
+def input_keys(request: Request, name: str) -> tuple[str, ...]:
+    """Return the addresses of the input records called `name`."""
+    keys = request.inputs[name]
+    return (keys,) if isinstance(keys, str) else tuple(keys)
 
 
 def potential_preimage(settings: PotentialSettings) -> Mapping[str, Any]:

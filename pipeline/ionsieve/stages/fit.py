@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ionsieve.campaign import Campaign
 from ionsieve.records import CandidateEstimate, Measurement
-from ionsieve.stages.base import Stage
+from ionsieve.stages.base import Stage, input_keys
 from ionsieve.store import Request, Store
 from ionsieve.transport.settings import TransportSettings
 
@@ -31,7 +31,7 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Cand
     from ionsieve.transport import estimate_candidate
 
     del deadline_s
-    measurements = [store.need(key, Measurement) for key in request.inputs["measure"]]
+    measurements = [store.need(key, Measurement) for key in input_keys(request, "measure")]
     measurements.sort(key=lambda m: (m.temperature_K, m.run_id))
     return estimate_candidate(measurements, settings=TransportSettings.model_validate(request.settings))
 

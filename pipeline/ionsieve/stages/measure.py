@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ionsieve.campaign import Campaign
 from ionsieve.channels.settings import ChannelSettings
+from ionsieve.errors import BugError
 from ionsieve.records import (
     Candidate,
     Configuration,
@@ -12,10 +15,12 @@ from ionsieve.records import (
     Measurement,
     RunRecord,
 )
-from ionsieve.stages.base import Stage
+from ionsieve.stages.base import Stage, input_key
 from ionsieve.store import Request, Store
-from ionsieve.trajectory import h5md
 from ionsieve.transport.settings import TransportSettings
+
+if TYPE_CHECKING:
+    from ionsieve.trajectory.h5md import Trajectory
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
 
@@ -38,31 +43,78 @@ def request(simulate_key: str, generate_key: str, index: int, campaign: Campaign
 
 
 def run(request: Request, store: Store, deadline_s: float | None = None) -> Measurement:
-    """Measure one run; a run that failed gives a measurement that says so."""
+    """Measure one run: transport of the mobile ion, and its bottlenecks in motion."""
+    import numpy as np
+
+    from ionsieve.trajectory import h5md
     from ionsieve.transport import measure
 
     del deadline_s
-    record = store.need(request.inputs["simulate"], RunRecord)
-    generated = store.need(request.inputs["generate"], GeneratedCandidate)
+    record = store.need(input_key(request, "simulate"), RunRecord)
+    if record.trajectory is None:
+        raise BugError(
+            "a run without a trajectory cannot be measured", key=record.run.run_id, found=record.outcome.value
+        )
+    generated = store.need(input_key(request, "generate"), GeneratedCandidate)
     candidate, configuration = generated.candidate, generated.configurations[request.parameters["index"]]
-    settings = TransportSettings.model_validate(request.settings["transport"])
-    trajectory = h5md.read(store.file(record.trajectory)) if record.trajectory else None
-    transport = measure(
+    trajectory = h5md.read(store.file(record.trajectory))
+    # the sites were placed in the generated cell; relaxation moved the cell, not their fractional coordinates
+    start, end = np.asarray(configuration.structure.lattice_A), trajectory.cells[0]
+    sites = np.asarray(configuration.mobile_sites_A).reshape(-1, 3) @ np.linalg.inv(start) @ end
+    result = measure(
         trajectory.positions,
         trajectory.cells,
         trajectory.times_ps,
-        trajectory.numbers,
+        trajectory.symbols,
         mobile=candidate.mobile_ion,
         charge=candidate.mobile_charge,
         framework=candidate.framework,
         temperature_K=record.run.temperature_K,
         charges=configuration.structure.oxidation_states or None,
-        mobile_sites_A=configuration.mobile_sites_A or None,
-        mobile_site_labels=configuration.mobile_site_labels or None,
+        mobile_sites_A=sites if len(sites) else None,
+        mobile_site_labels=configuration.mobile_site_labels,
         polyanions=candidate.polyanions,
+        energies_eV=trajectory.scalars.get("potential_energy"),
+        settings=TransportSettings.model_validate(request.settings["transport"]),
+    )
+    return result.to_record(
+        run_id=record.run.run_id,
+        configuration_id=record.run.configuration_id,
+        candidate_id=record.run.candidate_id,
+        mean_temperature_K=record.summary.mean_temperature_K if record.summary else None,
+        gates=_gates(
+            trajectory, candidate, configuration, ChannelSettings.model_validate(request.settings["channels"])
+        ),
+        flags=tuple(dict.fromkeys((*record.flags, *result.flags))),
+    )
+
+
+def _gates(
+    trajectory: Trajectory, candidate: Candidate, configuration: Configuration, settings: ChannelSettings
+) -> tuple[GateMotion, ...]:
+    """Bottlenecks along the trajectory, by type of jump."""
+    import numpy as np
+
+    from ionsieve.channels import find_gates, gates_along, read_framework, summarise_gates
+    from ionsieve.channels.motion import crossings
+
+    if len(trajectory.positions) < 2 or not configuration.mobile_sites_A:
+        return ()
+    framework = read_framework(
+        configuration.structure,
+        candidate.mobile_ion,
+        mobile_sites_A=configuration.mobile_sites_A,
+        mobile_site_labels=configuration.mobile_site_labels or None,
         settings=settings,
     )
-    return transport.to_record(record.run)
+    gates = find_gates(framework, settings)
+    mobile = np.flatnonzero(np.asarray(configuration.structure.symbols) == candidate.mobile_ion)
+    return summarise_gates(
+        gates_along(trajectory.positions, trajectory.cells, gates),
+        gates,
+        open_ratio=settings.open_ratio,
+        passages=crossings(trajectory.positions, trajectory.cells, gates, mobile),
+    )
 
 
 STAGE = Stage(NAME, PHYSICS, Measurement, run)

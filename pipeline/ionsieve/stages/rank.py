@@ -9,6 +9,7 @@ from ionsieve.ranking.settings import RankingSettings
 from ionsieve.records import (
     Candidate,
     CandidateEstimate,
+    Configuration,
     GeneratedCandidate,
     Measurement,
     Ranking,
@@ -16,7 +17,7 @@ from ionsieve.records import (
     RunRecord,
     StaticDescriptors,
 )
-from ionsieve.stages.base import Stage
+from ionsieve.stages.base import Stage, input_keys
 from ionsieve.store import Request, Store
 from ionsieve.verdicts import Flag, Outcome
 
@@ -59,12 +60,11 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rank
     from ionsieve.ranking import rank
 
     del deadline_s
-    keys = request.inputs
-    generated = [store.need(key, GeneratedCandidate) for key in keys["generate"]]
-    described = [store.need(key, StaticDescriptors) for key in keys["sieve"]]
-    relaxed = [store.need(key, RelaxedConfiguration) for key in keys["relax"]]
-    runs = [store.need(key, RunRecord) for key in keys["simulate"]]
-    estimates = [store.need(key, CandidateEstimate) for key in keys["fit"]]
+    generated = [store.need(key, GeneratedCandidate) for key in input_keys(request, "generate")]
+    described = [store.need(key, StaticDescriptors) for key in input_keys(request, "sieve")]
+    relaxed = [store.need(key, RelaxedConfiguration) for key in input_keys(request, "relax")]
+    runs = [store.need(key, RunRecord) for key in input_keys(request, "simulate")]
+    estimates = [store.need(key, CandidateEstimate) for key in input_keys(request, "fit")]
     candidates = {
         g.candidate.candidate_id: with_history(g, relaxed, runs, measured={e.candidate_id for e in estimates})
         for g in generated
@@ -73,7 +73,7 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rank
         estimates,
         candidates=candidates,
         descriptors={d.configuration_id: d for d in described},
-        measurements=[store.need(key, Measurement) for key in keys["measure"]],
+        measurements=[store.need(key, Measurement) for key in input_keys(request, "measure")],
         settings=RankingSettings.model_validate(request.settings),
         campaign=request.parameters["campaign"],
     )
@@ -88,7 +88,7 @@ def with_history(
 ) -> Candidate:
     """Return the candidate with the flags of all that was made of it and, where it has no estimate, why."""
     candidate = generated.candidate
-    mine = [
+    mine: list[Configuration | RelaxedConfiguration | RunRecord] = [
         *generated.configurations,
         *(r for r in relaxed if r.candidate_id == candidate.candidate_id),
         *(r for r in runs if r.run.candidate_id == candidate.candidate_id),

@@ -8,7 +8,7 @@ from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import RelaxSettings
 from ionsieve.potentials.settings import PotentialSettings
 from ionsieve.records import CrystalStructure, GeneratedCandidate, PotentialIdentity, RelaxedConfiguration
-from ionsieve.stages.base import Stage, potential_preimage
+from ionsieve.stages.base import Stage, input_key, potential_preimage
 from ionsieve.store import Request, Store
 from ionsieve.verdicts import Outcome
 
@@ -38,7 +38,7 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rela
     from ionsieve.potentials import load
 
     del deadline_s
-    generated = store.need(request.inputs["generate"], GeneratedCandidate)
+    generated = store.need(input_key(request, "generate"), GeneratedCandidate)
     configuration = generated.configurations[request.parameters["index"]]
     settings = RelaxSettings.model_validate(request.settings["relax"])
     potential = load(potential_settings(store))

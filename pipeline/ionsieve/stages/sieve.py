@@ -5,7 +5,7 @@ from __future__ import annotations
 from ionsieve.campaign import Campaign
 from ionsieve.channels.settings import ChannelSettings
 from ionsieve.records import GeneratedCandidate, StaticDescriptors
-from ionsieve.stages.base import Stage
+from ionsieve.stages.base import Stage, input_key
 from ionsieve.store import Request, Store
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
@@ -30,7 +30,7 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Stat
     from ionsieve.channels import describe, judge
 
     del deadline_s
-    generated = store.need(request.inputs["generate"], GeneratedCandidate)
+    generated = store.need(input_key(request, "generate"), GeneratedCandidate)
     configuration = generated.configurations[request.parameters["index"]]
     settings = ChannelSettings.model_validate(request.settings)
     channels = describe(
@@ -41,8 +41,12 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Stat
         settings=settings,
     )
     outcome, reason, flags = judge(channels, settings)
-    return channels.to_record(
-        configuration.configuration_id, outcome=outcome, reason=reason, flags=flags, settings=settings
+    return channels.record(
+        configuration.configuration_id,
+        outcome=outcome,
+        reason=reason,
+        flags=flags,
+        settings=settings.model_dump(mode="json"),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.records import GeneratedCandidate, Record, RelaxedConfiguration, Run, RunRecord
-from ionsieve.stages.base import Stage, potential_preimage
+from ionsieve.stages.base import Stage, input_key, potential_preimage
 from ionsieve.stages.relax import identify, potential_settings
 from ionsieve.store import Request, Store
 
@@ -79,8 +79,8 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
     runs, jobs = [], []
     for request in requests:
         parameters = request.parameters
-        relaxed = store.need(request.inputs["relax"], RelaxedConfiguration)
-        candidate = store.need(request.inputs["generate"], GeneratedCandidate).candidate
+        relaxed = store.need(input_key(request, "relax"), RelaxedConfiguration)
+        candidate = store.need(input_key(request, "generate"), GeneratedCandidate).candidate
         this = Run(
             run_id=run_id(relaxed.configuration_id, parameters["temperature_K"], parameters["replica"]),
             configuration_id=relaxed.configuration_id,
