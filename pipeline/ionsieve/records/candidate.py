@@ -44,7 +44,8 @@ class Candidate(Record):
     changes, compensation, compensation_reason
         What was substituted where; the named mechanism and why it was chosen.
     supercell
-        Integer matrix, rows in terms of the prototype's conventional vectors.
+        Integer matrix, rows in terms of the prototype's conventional vectors, or of its primitive ones when
+        `supercell_of` says so (provenance then holds the primitive vectors).
     n_atoms, min_image_A, composition_error
         Of the realised cell; the error is the largest deviation of an amount per formula unit, relative to its target.
     outcome, reason
@@ -70,6 +71,7 @@ class Candidate(Record):
         (0, 1, 0),
         (0, 0, 1),
     )
+    supercell_of: str = "conventional"
     n_atoms: int = 0
     formula_units: int = 0
     min_image_A: float | None = None

@@ -1,0 +1,73 @@
+"""Flags that follow from the composition alone: radius mismatch, tolerance factor, composition error."""
+
+from __future__ import annotations
+
+import math
+
+from ionsieve.generate.ions import radius_A
+from ionsieve.generate.supercells import Plan
+from ionsieve.generate.targets import Target
+from ionsieve.verdicts import Flag
+
+__all__ = ["composition_flags", "radius_mismatch", "tolerance_factor"]
+
+
+def radius_mismatch(target: Target) -> dict[str, float]:
+    """Relative radius difference (r_dopant - r_host) / r_host of each substitution, where both radii are known."""
+    out = {}
+    for change in target.substitutions:
+        site = target.prototype.site(change.labels[0])
+        host = change.host if change.host in target.charges and change.host in site.occupancy else None
+        host = host or max(site.occupancy, key=lambda s: (site.occupancy[s], s))
+        entry = next((d for d in target.prototype.dopable if change.labels[0] in d.sites), None)
+        coordination = 4 if entry and "tetrahedral" in entry.coordination else 6
+        a = radius_A(change.dopant, target.charges[change.dopant], coordination)
+        b = radius_A(host, target.charges.get(host, 0), coordination)
+        if a and b:
+            out[f"{change.dopant} on {host}"] = a / b - 1
+    return out
+
+
+def tolerance_factor(target: Target) -> float | None:
+    """Goldschmidt factor t = (r_A + r_X) / (sqrt 2 (r_A + r_O)) of an anti-perovskite A3OX, site averages; None elsewhere."""
+    prototype = target.prototype
+    if prototype.family != "antiperovskite" or "Pm-3m" not in prototype.space_group:
+        return None
+    framework = [s for s in target.sublattices if s is not target.mobile]
+    centre = next((s for s in framework if "O1" in s.capacity), None)
+    cage = next((s for s in framework if s is not centre), None)
+    if centre is None or cage is None:
+        return None
+    radii = []
+    for sublattice, coordination in ((target.mobile, 6), (centre, 6), (cage, 6)):
+        total, weight = 0.0, 0.0
+        for species, amount in sublattice.amounts.items():
+            radius = _GROUP_RADII_A.get(species) or radius_A(species, target.charges[species], coordination)
+            if radius is None:
+                return None
+            total, weight = total + amount * radius, weight + amount
+        if weight <= 0:
+            return None
+        radii.append(total / weight)
+    a, o, x = radii
+    return (a + x) / (math.sqrt(2.0) * (a + o))
+
+
+#: Thermochemical radii of cluster anions, Å: H. D. B. Jenkins, K. P. Thakur, J. Chem. Educ. 56 (1979) 576 (BH4 1.93, BF4
+#: 2.32, NH2 1.90, OH 1.33, NO2 1.92, CN 1.91, SH 2.07).
+_GROUP_RADII_A = {"BH4": 1.93, "BF4": 2.32, "NH2": 1.90, "OH": 1.33, "NO2": 1.92, "CN": 1.91, "SH": 2.07}
+
+
+def composition_flags(
+    target: Target, plan: Plan | None, *, max_mismatch: float = 0.30, bounds: tuple[float, float] = (0.75, 1.05)
+) -> tuple[Flag, ...]:
+    """Flags of a candidate before any structure is made."""
+    flags = []
+    if plan is not None and plan.counts.error > 1e-6:
+        flags.append(Flag.COMPOSITION_ERROR)
+    if any(abs(m) > max_mismatch for m in radius_mismatch(target).values()):
+        flags.append(Flag.RADIUS_MISMATCH)
+    factor = tolerance_factor(target)
+    if factor is not None and not bounds[0] <= factor <= bounds[1]:
+        flags.append(Flag.TOLERANCE_FACTOR)
+    return tuple(flags)

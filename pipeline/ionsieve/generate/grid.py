@@ -1,0 +1,101 @@
+"""Grids: every dopant on every allowed site at every level, filtered by charge, radius and the user's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ionsieve.errors import InputError, nearest
+from ionsieve.generate.groups import GROUPS
+from ionsieve.generate.ions import radius_A
+from ionsieve.generate.prototypes import Prototype, load, names
+from ionsieve.generate.settings import GridSettings, level_values
+from ionsieve.generate.targets import Substitution, base_target, charge_of
+
+__all__ = ["grid_changes"]
+
+
+def grid_changes(
+    grid: GridSettings, folders: Sequence[str | Path], overrides: Mapping[str, int]
+) -> Iterator[tuple[Prototype, list[Substitution]]]:
+    """Yield prototype and substitution (none for the undoped reference) for every point of the grid.
+
+    Left out silently, since that is what a grid is for: sites that a prototype lacks, dopants it does not list there
+    (unless `unlisted`), wrong sign of charge, too different radius, more dopant than host.
+
+    Raises
+    ------
+    InputError
+        For an unknown prototype, family or species, and for sites that none of the prototypes has.
+    """
+    prototypes = _prototypes(grid, folders)
+    hosts_known = {sp for p in prototypes for s in p.sites for sp in (s.label, *s.occupancy)}
+    for site in grid.sites:
+        if site not in hosts_known:
+            close = nearest(site, hosts_known)
+            raise InputError(
+                f"none of the grid's prototypes has a site {site!r}",
+                key="grid.sites",
+                found=site,
+                expected=", ".join(sorted(hosts_known)),
+                remedy=f"did you mean {close!r}?" if close else "",
+            )
+    for prototype in prototypes:
+        if grid.include_undoped:
+            yield prototype, []
+        for host, labels, dopant in _points(prototype, grid, overrides):
+            capacity = sum(prototype.site(x).occupancy.get(host, 0.0) * prototype.per_formula_unit(prototype.site(x)) for x in labels)
+            for level in level_values(grid.levels):
+                amount = level * capacity if grid.levels_are == "site_fraction" else level
+                if 0 < amount <= capacity + 1e-6:
+                    yield prototype, [Substitution(host, dopant, round(amount, 10), labels)]
+
+
+def _prototypes(grid: GridSettings, folders: Sequence[str | Path]) -> list[Prototype]:
+    chosen = {name: load(name, folders) for name in grid.prototypes}
+    if grid.families:
+        library = [load(name, folders) for name in names(folders)]
+        families = {p.family for p in library}
+        for family in grid.families:
+            if family not in families:
+                close = nearest(family, families)
+                raise InputError(
+                    f"unknown family {family!r}",
+                    key="grid.families",
+                    expected=", ".join(sorted(families)),
+                    remedy=f"did you mean {close!r}?" if close else "",
+                )
+        chosen.update({p.name: p for p in library if p.family in grid.families})
+    return list(chosen.values())
+
+
+def _points(
+    prototype: Prototype, grid: GridSettings, overrides: Mapping[str, int]
+) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield (host species, labels, dopant), each once."""
+    target = base_target(prototype)
+    done = set()
+    entries = [(d.label, d.sites, tuple(d.dopants), d.coordination) for d in prototype.dopable]
+    if grid.unlisted:
+        entries += [(s.label, (s.label,), (), "") for s in prototype.sites if not s.interstitial]
+    for label, sites, listed, coordination in entries:
+        hosts = dict.fromkeys(sp for x in sites for sp in prototype.site(x).occupancy)
+        for host in hosts:
+            if grid.sites and host not in grid.sites and label not in grid.sites and not set(sites) & set(grid.sites):
+                continue
+            labels = tuple(x for x in sites if host in prototype.site(x).occupancy)
+            dopants = grid.dopants or listed
+            for dopant in dopants:
+                if dopant == host or dopant in grid.exclude or (host, dopant) in done:
+                    continue
+                if not grid.unlisted and dopant not in listed:
+                    continue
+                charge = charge_of(dopant, prototype, overrides, site=labels[0])
+                if charge * target.charges[host] < 0 or target.charges.get(dopant, charge) != charge:
+                    continue
+                n = 4 if "tetrahedral" in coordination else 6
+                a, b = radius_A(dopant, charge, n), radius_A(host, target.charges[host], n)
+                if a and b and dopant not in GROUPS and abs(a / b - 1) > grid.max_radius_mismatch:
+                    continue
+                done.add((host, dopant))
+                yield host, labels, dopant
