@@ -15,13 +15,24 @@ Layout: U undirected edges (first, second); D = 2U directed ones, first->second 
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import layer_norm, silu
+
+from ionsieve.errors import SetupError
+from ionsieve.potentials.chgnet_kernels import (
+    AngleMessage,
+    AngleUpdate,
+    AtomMessage,
+    AtomPlan,
+    Gate,
+    Workspace,
+    centred,
+)
 
 __all__ = ["CHGNetNetwork", "Edges", "LineGraph", "line_graph"]
 
@@ -85,112 +96,103 @@ def line_graph(first: Tensor, second: Tensor, distances: Tensor, cutoff_A: float
     )
 
 
-class _Gate(nn.Module):
-    """Second half of a gated MLP: silu(norm(core)) * sigmoid(norm(gate)), after an optional hidden layer."""
+@dataclass(frozen=True)
+class _Layer:
+    """One gated layer: the first linear map split by its inputs (each (width, 2 width)), its bias, and the gate."""
 
-    def __init__(self, source: nn.Module, width: int, *, hidden: bool) -> None:
-        super().__init__()
-        self.width = width
-        self.hidden = hidden
-        core, gate = source.mlp_core.layers, source.mlp_gate.layers
-        if hidden:
-            self.core_weight, self.core_bias = core[-1].weight, core[-1].bias
-            self.gate_weight, self.gate_bias = gate[-1].weight, gate[-1].bias
-        self.core_norm, self.gate_norm = source.bn1, source.bn2
+    maps: tuple[Tensor, ...]
+    angle_t: Tensor
+    bias: Tensor
+    gate: Gate
+    out: Tensor
 
-    def forward(self, first: Tensor) -> Tensor:
-        """(rows, 2 width) of core and gate after the first linear layer -> (rows, width)."""
-        core, gate = first[:, : self.width], first[:, self.width :]
-        if self.hidden:
-            core = torch.addmm(self.core_bias, silu(core), self.core_weight.t())
-            gate = torch.addmm(self.gate_bias, silu(gate), self.gate_weight.t())
-        shape = (self.width,)
-        core = layer_norm(core, shape, self.core_norm.weight, self.core_norm.bias, self.core_norm.eps)
-        gate = layer_norm(gate, shape, self.gate_norm.weight, self.gate_norm.bias, self.gate_norm.eps)
-        return silu(core) * torch.sigmoid(gate)
+    @classmethod
+    def build(cls, source: Any, inputs: int, width: int, out: Any, keep: _Keep) -> _Layer:
+        """Take the weights of a `chgnet` gated perceptron that reads `inputs` concatenated features."""
+        core, gate = (list(part.layers) for part in (source.mlp_core, source.mlp_gate))
+        first_core, first_gate = (next(m for m in layers if isinstance(m, nn.Linear)) for layers in (core, gate))
+        hidden = first_core is not core[-1]
+        # in float64, so that folding the mean of the layer norm costs no precision
+        weight = torch.cat([first_core.weight, first_gate.weight]).double().t()
+        bias = torch.cat([first_core.bias, first_gate.bias]).double()
+        if not hidden:
+            weight, bias = centred(weight, 2), centred(bias, 2)
+        second = [centred(m[-1].weight.double().t()) if hidden else None for m in (core, gate)]
+        norms = (source.bn1, source.bn2)
+        maps = tuple(keep(part) for part in weight.split([width] * inputs))
+        return cls(
+            maps=maps,
+            angle_t=keep(maps[2].t()),
+            bias=keep(bias),
+            gate=Gate(
+                core=keep(second[0]) if second[0] is not None else None,
+                gate=keep(second[1]) if second[1] is not None else None,
+                core_t=keep(second[0].t()) if second[0] is not None else None,
+                gate_t=keep(second[1].t()) if second[1] is not None else None,
+                bias=keep(centred(torch.cat([core[-1].bias, gate[-1].bias]).double(), 2)) if hidden else None,
+                gamma=keep(torch.cat([n.weight for n in norms])),
+                beta=keep(torch.cat([n.bias for n in norms])),
+                eps=float(norms[0].eps),
+            ),
+            out=keep(out.layers[-1].weight.t()) if out is not None else keep(torch.zeros(0, width)),
+        )
 
 
-def _first_layer(source: nn.Module, widths: list[int]) -> tuple[list[Tensor], Tensor]:
-    """Split the first linear layers of core and gate by input: [(w_i, 2 width)], and their bias (2 width,)."""
-    core, gate = (
-        next(m for m in part.layers if isinstance(m, nn.Linear)) for part in (source.mlp_core, source.mlp_gate)
-    )
-    weight = torch.cat([core.weight, gate.weight]).detach()
-    bias = torch.cat([core.bias, gate.bias]).detach()
-    return [part.t().contiguous() for part in weight.split(widths, dim=1)], bias
+class _Keep:
+    """Copies a parameter to the device and type of the network, frozen."""
+
+    def __init__(self, dtype: torch.dtype, device: str) -> None:
+        self._dtype, self._device = dtype, device
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        return tensor.detach().to(device=self._device, dtype=self._dtype, copy=True).contiguous()
 
 
-class CHGNetNetwork(nn.Module):
+class CHGNetNetwork:
     """Per-atom energies of a batch from its edges, with the weights of a loaded `chgnet.model.CHGNet`.
 
     Parameters
     ----------
     model
-        The package's model on the CPU; its layers are copied.
+        The package's model on the CPU; its weights are copied.
     dtype, device
         In which to compute.
+
+    Raises
+    ------
+    SetupError
+        When the file holds an architecture other than that of the published models.
     """
 
     def __init__(self, model: Any, *, dtype: torch.dtype, device: str) -> None:
-        super().__init__()
-        width = model.atom_fea_dim
-        self.width = width
-        self.blocks = model.n_conv
+        _check_architecture(model)
+        keep = _Keep(dtype, device)
+        self.dtype, self.device = dtype, torch.device(device)
+        self.width = width = int(model.atom_fea_dim)
         ag, bg = model.bond_basis_expansion.rbf_expansion_ag, model.bond_basis_expansion.rbf_expansion_bg
         self.cutoff_A, self.bond_cutoff_A = float(ag.smooth_cutoff.cutoff), float(bg.smooth_cutoff.cutoff)
-        self.power = int(ag.smooth_cutoff.p)
-        self._tables: list[str] = []
-        self._keep("frequencies", ag.frequencies)
-        self._keep("bond_frequencies", bg.frequencies)
-        self._keep("angle_frequencies", model.angle_basis_expansion.fourier_expansion.frequencies)
-        self._keep("atom_embedding", model.atom_embedding.embedding.weight)
-        self._keep("bond_embedding", model.bond_embedding.weight.t())
-        self._keep("edge_weight", model.bond_weights_ag.weight.t())
-        self._keep("bond_weight", model.bond_weights_bg.weight.t())
-        self._keep("angle_embedding", model.angle_embedding.weight.t())
-        self._keep("reference", model.composition_model.fc.weight.view(-1))
-        embed = model.bond_embedding.weight.t()
-        edge_maps = []
-        for k, layer in enumerate(model.atom_conv_layers):
-            (centre, bond, neighbour), bias = _first_layer(layer.twoBody_atom, [width] * 3)
-            self._keep(f"atom{k}_ends", torch.cat([centre, neighbour], dim=1))
-            self._keep(f"atom{k}_bond", bond)
-            self._keep(f"atom{k}_bias", bias)
-            self._keep(f"atom{k}_out", layer.mlp_out.layers[-1].weight.t())
-            edge_maps.append(embed @ bond)
-        self._keep("edge_maps", torch.cat(edge_maps, dim=1))
-        self.atom_gates = nn.ModuleList(_Gate(m.twoBody_atom, width, hidden=True) for m in model.atom_conv_layers)
-        for k, layer in enumerate(model.bond_conv_layers):
-            (outer, inner, angle, centre), bias = _first_layer(layer.twoBody_bond, [width] * 4)
-            self._keep(f"bond{k}_outer", outer)
-            self._keep(f"bond{k}_inner", inner)
-            self._keep(f"bond{k}_angle", angle)
-            self._keep(f"bond{k}_centre", centre)
-            self._keep(f"bond{k}_bias", bias)
-            self._keep(f"bond{k}_out", layer.mlp_out.layers[-1].weight.t())
-        self.bond_gates = nn.ModuleList(_Gate(m.twoBody_bond, width, hidden=True) for m in model.bond_conv_layers)
-        for k, layer in enumerate(list(model.angle_layers)[:-1]):
-            (outer, inner, angle, centre), bias = _first_layer(layer.twoBody_bond, [width] * 4)
-            self._keep(f"angle{k}_outer", outer)
-            self._keep(f"angle{k}_inner", inner)
-            self._keep(f"angle{k}_angle", angle)
-            self._keep(f"angle{k}_centre", centre)
-            self._keep(f"angle{k}_bias", bias)
-        self.angle_gates = nn.ModuleList(
-            _Gate(m.twoBody_bond, width, hidden=False) for m in list(model.angle_layers)[:-1]
-        )
-        self.readout_norm, self.readout = model.readout_norm, model.mlp
-        self.requires_grad_(False)
-        self.eval()
-        self.to(device=device, dtype=dtype)
-
-    def _keep(self, name: str, tensor: Tensor) -> None:
-        self.register_buffer(name, tensor.detach().clone().contiguous())
+        self._power = int(ag.smooth_cutoff.p)
+        self._frequencies = keep(ag.frequencies)
+        self._bond_frequencies = keep(bg.frequencies)
+        self._angle_frequencies = keep(model.angle_basis_expansion.fourier_expansion.frequencies)
+        self._atom_embedding = keep(model.atom_embedding.embedding.weight)
+        self._bond_embedding = keep(model.bond_embedding.weight.t())
+        self._edge_weight = keep(model.bond_weights_ag.weight.t())
+        self._bond_weight = keep(model.bond_weights_bg.weight.t())
+        self._angle_embedding = keep(model.angle_embedding.weight.t())
+        self._reference = keep(model.composition_model.fc.weight.view(-1))
+        self._atom_layers = [_Layer.build(m.twoBody_atom, 3, width, m.mlp_out, keep) for m in model.atom_conv_layers]
+        self._bond_layers = [_Layer.build(m.twoBody_bond, 4, width, m.mlp_out, keep) for m in model.bond_conv_layers]
+        self._angle_layers = [_Layer.build(m.twoBody_bond, 4, width, None, keep) for m in list(model.angle_layers)[:-1]]
+        self._edge_maps = torch.cat([self._bond_embedding @ layer.maps[1] for layer in self._atom_layers], dim=1)
+        self._readout = copy.deepcopy(nn.Sequential(model.readout_norm, model.mlp)).to(device=device, dtype=dtype)
+        self._readout.requires_grad_(False).eval()
+        self._space = Workspace()
 
     def _bessel(self, distances: Tensor, frequencies: Tensor, cutoff_A: float) -> Tensor:
-        """sqrt(2/c) sin(f r/c)/r times the polynomial envelope of order `power`."""
+        """sqrt(2/c) sin(f r/c)/r times the polynomial envelope of order p."""
         x = distances / cutoff_A
-        p = self.power
+        p = self._power
         power = x**p
         envelope = 1.0 - (p + 1) * (p + 2) / 2 * power + p * (p + 2) * power * x - p * (p + 1) / 2 * power * x * x
         envelope = torch.where(x < 1, envelope, torch.zeros_like(x))
@@ -198,72 +200,84 @@ class CHGNetNetwork(nn.Module):
         return torch.sin(x.unsqueeze(1) * frequencies) * scale.unsqueeze(1)
 
     def _fourier(self, cosine: Tensor) -> Tensor:
-        angle = torch.acos(cosine * (1 - 1e-6))
-        phase = angle.unsqueeze(1) * self.angle_frequencies
-        constant = torch.full_like(angle, 1 / math.sqrt(2.0)).unsqueeze(1)
+        """[1/sqrt(2), sin(f t), cos(f t)] / sqrt(pi) of the angle t; the factor 1 - 1e-6 is the package's."""
+        phase = torch.acos(cosine * (1 - 1e-6)).unsqueeze(1) * self._angle_frequencies
+        constant = torch.full_like(cosine, 1 / math.sqrt(2.0)).unsqueeze(1)
         return torch.cat([constant, torch.sin(phase), torch.cos(phase)], dim=1) / math.sqrt(math.pi)
 
-    def forward(self, numbers: Tensor, edges: Edges, graph: LineGraph) -> Tensor:
-        """Return the energy of each atom (N,), eV, composition reference included."""
-        width, n_atoms = self.width, numbers.shape[0]
+    def atom_energies(self, numbers: Tensor, edges: Edges, graph: LineGraph) -> Tensor:
+        """Return the energy of each atom (N,), eV, composition reference included; differentiable in the vectors."""
+        width, last = self.width, len(self._atom_layers) - 1
         distances = torch.linalg.vector_norm(edges.vectors, dim=1)
-        basis = self._bessel(distances, self.frequencies, self.cutoff_A)
-        weight = basis @ self.edge_weight
-        maps = (basis @ self.edge_maps).split(2 * width, dim=1)
-        centre = torch.cat([edges.first, edges.second])
-        neighbour = torch.cat([edges.second, edges.first])
+        basis = self._bessel(distances, self._frequencies, self.cutoff_A)
+        weight = basis @ self._edge_weight
+        from_basis = (basis @ self._edge_maps).split(2 * width, dim=1)
+        plan = AtomPlan.build(edges.first, edges.second)
 
-        n_short = graph.short.shape[0]
         near = distances.index_select(0, graph.short)
-        bond_weight = self._bessel(near, self.bond_frequencies, self.bond_cutoff_A) @ self.bond_weight
-        start = basis.index_select(0, graph.short) @ self.bond_embedding
-        unit = edges.vectors.index_select(0, graph.short) / near.unsqueeze(1)
-        directed = unit.index_select(0, graph.bond) * graph.sign
+        start = basis.index_select(0, graph.short) @ self._bond_embedding
+        bond_weight = self._bessel(near, self._bond_frequencies, self.bond_cutoff_A) @ self._bond_weight
+        directed = (edges.vectors.index_select(0, graph.short) / near.unsqueeze(1)).index_select(0, graph.bond)
+        directed = directed * graph.sign
         cosine = (directed.index_select(0, graph.outer) * directed.index_select(0, graph.inner)).sum(1)
-        angles = self._fourier(cosine) @ self.angle_embedding
-        outer_bond = graph.bond.index_select(0, graph.outer)
-        inner_bond = graph.bond.index_select(0, graph.inner)
-        angle_weight = bond_weight.index_select(0, outer_bond) * bond_weight.index_select(0, inner_bond)
-
-        atoms = self.atom_embedding.index_select(0, numbers - 1)
-        bonds = start
-        for k in range(self.blocks):
-            ends = atoms @ self.get_buffer(f"atom{k}_ends")
-            from_bond = maps[k] + self.get_buffer(f"atom{k}_bias")
-            if k and n_short:
-                change = (bonds - start) @ self.get_buffer(f"atom{k}_bond")
-                from_bond = from_bond.index_add(0, graph.short, change)
-            first = (
-                ends[:, : 2 * width].index_select(0, centre)
-                + ends[:, 2 * width :].index_select(0, neighbour)
-                + torch.cat([from_bond, from_bond])
-            )
-            message = self.atom_gates[k](first) * torch.cat([weight, weight])
-            gathered = message.new_zeros((n_atoms, width)).index_add(0, centre, message)
-            atoms = atoms + gathered @ self.get_buffer(f"atom{k}_out")
-            if k == self.blocks - 1 or n_short == 0:
-                continue
-            first = self._angle_first(f"bond{k}", atoms, bonds, angles, graph, inner_bond)
-            message = self.bond_gates[k](first) * angle_weight
-            gathered = message.new_zeros((n_short, width)).index_add(0, outer_bond, message)
-            bonds = bonds + gathered @ self.get_buffer(f"bond{k}_out")
-            if k < self.blocks - 2:
-                first = self._angle_first(f"angle{k}", atoms, bonds, angles, graph, inner_bond)
-                angles = angles + self.angle_gates[k](first)
-        if self.readout_norm is not None:
-            atoms = self.readout_norm(atoms)
-        return self.readout(atoms).squeeze(1) + self.reference.index_select(0, numbers - 1)
-
-    def _angle_first(
-        self, layer: str, atoms: Tensor, bonds: Tensor, angles: Tensor, graph: LineGraph, inner_bond: Tensor
-    ) -> Tensor:
-        outer = (bonds @ self.get_buffer(f"{layer}_outer")).index_select(0, graph.bond)
-        centre = (atoms @ self.get_buffer(f"{layer}_centre") + self.get_buffer(f"{layer}_bias")).index_select(
-            0, graph.atom
+        angles = self._fourier(cosine) @ self._angle_embedding
+        indices = (
+            graph.outer,
+            graph.bond.index_select(0, graph.outer),
+            graph.bond.index_select(0, graph.inner),
         )
-        inner = bonds @ self.get_buffer(f"{layer}_inner")
-        return (
-            (outer + centre).index_select(0, graph.outer)
-            + inner.index_select(0, inner_bond)
-            + angles @ self.get_buffer(f"{layer}_angle")
+
+        atoms = self._atom_embedding.index_select(0, numbers - 1)
+        bonds = start
+        for k, layer in enumerate(self._atom_layers):
+            bond_rows = from_basis[k] + layer.bias
+            if k:
+                bond_rows = bond_rows.index_add(0, graph.short, (bonds - start) @ layer.maps[1])
+            message = AtomMessage.apply(
+                atoms @ layer.maps[0], atoms @ layer.maps[2], bond_rows, weight, plan, layer.gate, self._space, f"a{k}"
+            )
+            atoms = atoms + message @ layer.out
+            if k == last:
+                break
+            layer = self._bond_layers[k]
+            outer, inner = _angle_rows(layer, atoms, bonds, graph)
+            matrix = (layer.maps[2], layer.angle_t)
+            message = AngleMessage.apply(
+                outer, inner, angles, bond_weight, indices, matrix, layer.gate, self._space, f"b{k}"
+            )
+            bonds = bonds + (message * bond_weight) @ layer.out
+            if k < last - 1:
+                layer = self._angle_layers[k]
+                outer, inner = _angle_rows(layer, atoms, bonds, graph)
+                matrix = (layer.maps[2], layer.angle_t)
+                angles = AngleUpdate.apply(outer, inner, angles, indices, matrix, layer.gate, self._space, f"c{k}")
+        energies: Tensor = self._readout(atoms).squeeze(1)
+        return energies + self._reference.index_select(0, numbers - 1)
+
+
+def _angle_rows(layer: _Layer, atoms: Tensor, bonds: Tensor, graph: LineGraph) -> tuple[Tensor, Tensor]:
+    """Return what an angle's outer directed bond (with its atom and the bias) and its inner bond contribute."""
+    outer = (bonds @ layer.maps[0]).index_select(0, graph.bond)
+    centre = (atoms @ layer.maps[3] + layer.bias).index_select(0, graph.atom)
+    return outer + centre, bonds @ layer.maps[1]
+
+
+def _check_architecture(model: Any) -> None:
+    layers = [m.twoBody_atom for m in model.atom_conv_layers]
+    good = (
+        model.mlp_first
+        and model.is_intensive
+        and all(layer is not None for layer in [*model.bond_conv_layers, *model.angle_layers])
+        and all(layer.norm == "layer" for layer in layers)
+        and all(m.mlp_out.layers[-1].bias is None for m in [*model.atom_conv_layers, *model.bond_conv_layers])
+        and all(m.atom_norm is None for m in model.atom_conv_layers)
+        and type(layers[0].activation).__name__ == "SiLU"
+        and model.composition_model is not None
+    )
+    if not good:
+        raise SetupError(
+            "this CHGNet file has another architecture than the published models",
+            key="potential.path",
+            cause="the fast path knows CHGNet 0.3.0, its r2SCAN transfer and models fine-tuned from them",
+            remedy="use it through the ASE door: name: ase:your_module:factory",
         )

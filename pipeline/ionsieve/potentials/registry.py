@@ -140,9 +140,7 @@ def resolve_file(settings: PotentialSettings, card: ModelCard | None) -> tuple[P
 def _chgnet(path: Path, card: ModelCard | None, settings: PotentialSettings) -> Potential:
     from ionsieve.potentials.chgnet import CHGNetPotential
 
-    return CHGNetPotential(
-        path, card, dtype=settings.dtype, device=settings.device, skin_A=settings.skin_A, compiled=settings.compile
-    )
+    return CHGNetPotential(path, card, dtype=settings.dtype, device=settings.device, skin_A=settings.skin_A)
 
 
 def _mace(path: Path, card: ModelCard | None, settings: PotentialSettings) -> Potential:

@@ -75,10 +75,6 @@ class PotentialSettings(Frozen):
         ge=0,
         description="Verlet skin, Å: extra radius of the kept neighbour list. 0.5 lasts about 20 steps at 600 K.",
     )
-    compile: bool = Field(
-        default=False,
-        description="torch.compile the network: pays after thousands of steps, needs a C++ compiler on the CPU.",
-    )
     accelerate: Literal["auto", "on", "off"] = Field(
         default="auto", description="cuEquivariance kernels for MACE: `auto` uses them where installed, on CUDA."
     )
