@@ -1,0 +1,114 @@
+"""The door is light, and every command refuses bad input with a message and exit code 2."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ionsieve.cli.app import COMMANDS, run
+
+HEAVY = ("torch", "scipy", "pymatgen", "ase", "dask", "distributed", "h5py", "matplotlib", "numpy")
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from ionsieve.cli import main; sys.argv = ['ionsieve', '--help']; code = main();"
+        f"print([m for m in {HEAVY} if m in sys.modules]); sys.exit(code)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "[]"
+    for command in ("run", "status", "report", "rank", "prototypes", "models", "init", "validate", "doctor"):
+        assert f" {command} " in out
+
+
+def test_version(capsys):
+    import ionsieve
+
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"ionsieve {ionsieve.__version__}\n"
+
+
+def test_every_command_has_help(capsys):
+    import typer
+
+    from ionsieve.cli.app import app
+
+    names = list(typer.main.get_command(app).commands)
+    assert len(names) >= len(COMMANDS)
+    for name in names:
+        assert run([name, "--help"]) == 0
+        assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "missing.yaml"], "no such campaign file"),
+        (["run", "quikstart"], "did you mean 'quickstart'"),
+        (["validate", "missing.yaml"], "no such campaign file"),
+        (["prototypes", "Na3OCL_Pm-3m"], "Na3OCl_Pm-3m"),
+        (["rank", "nowhere"], "no campaign in this folder"),
+        (["status", "nowhere"], "no campaign in this folder"),
+        (["report", "nowhere"], "no campaign in this folder"),
+        (["resume", "nowhere"], "no campaign in this folder"),
+        (["init", "missing/folder/x.yaml"], "the folder does not exist"),
+        (["nonsense"], "nonsense"),
+        (["run"], "CAMPAIGN"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else None,
+)
+def test_bad_input_is_one_message_and_exit_2(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_init_writes_a_valid_campaign_and_overwrites_nothing(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(["init", "mine.yaml"]) == 0
+    text = (tmp_path / "mine.yaml").read_text()
+    assert run(["validate", "mine.yaml", "--no-timing"]) == 0
+    assert "runs" in capsys.readouterr().out
+    assert run(["init", "mine.yaml"]) == 2
+    assert "this file exists" in capsys.readouterr().err
+    assert (tmp_path / "mine.yaml").read_text() == text
+
+
+CAMPAIGN = """
+generate:
+  supercell: {{min_image_A: 6, max_atoms: 100}}
+  recipes:
+    - {recipe}
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "message"),
+    [
+        ("{prototype: Na3OCI_Pm-3m}", "", "did you mean 'Na3OCl_Pm-3m'"),
+        ("{prototype: Na3OCl_Pm-3m, substitute: {Zr: {Sc: 0.1}}}", "", "Zr"),
+        ("{prototype: Na3OCl_Pm-3m, substitute: {Na: {Sr: 7}}}", "", "7"),
+        ("{prototype: Na3OCl_Pm-3m}", "dynamic: {dt_fs: 2}", "did you mean 'dynamics'"),
+        ("{prototype: Na3OCl_Pm-3m}", "potential: {name: mace, path: /no/such/file.model}", "model file is not there"),
+        ("{prototype: Na3OCl_Pm-3m}", "potential: {name: chgnet-0.3}", "did you mean 'chgnet-0.3.0'"),
+    ],
+    ids=["prototype", "site", "amount", "key", "model-file", "model-name"],
+)
+def test_bad_campaigns(recipe, more, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_text(CAMPAIGN.format(recipe=recipe, more=more))
+    for command in (["validate", "bad.yaml", "--no-timing"], ["run", "bad.yaml"]):
+        assert run(command) == 2
+        assert message in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.yaml"]
+
+
+def test_doctor(capsys):
+    assert run(["doctor", "--no-potential"]) == 0
+    out = capsys.readouterr().out
+    assert "chgnet" in out
+    assert "prototypes" in out
