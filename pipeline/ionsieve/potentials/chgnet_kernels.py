@@ -25,8 +25,8 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["AngleMessage", "AngleUpdate", "AtomMessage", "AtomPlan", "Gate", "Workspace", "centred"]
 
-#: rows of a block on the CPU: 2 x 64 float32 columns of 1024 rows are half a megabyte.
-_BLOCK = 1024
+#: rows of a block on the CPU: 2 x 64 float32 columns of 2048 rows are one megabyte.
+_BLOCK = 2048
 _silu_backward = torch.ops.aten.silu_backward.grad_input
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 

@@ -55,7 +55,8 @@ def _load(settings: PotentialSettings) -> Potential:
     if family == "pair":
         from ionsieve.potentials.pair import PairPotential
 
-        return PairPotential(name, settings.pair, dtype=settings.dtype, device=settings.device, skin_A=settings.skin_A)
+        # float64 always: it is exact arithmetic that these are for, and they cost nothing
+        return PairPotential(name, settings.pair, device=settings.device, skin_A=settings.skin_A)
     package, remedy = _PACKAGES[family]
     if find_spec(package) is None:
         raise SetupError(f"{name} needs the package {package!r}", key="potential.name", found=name, remedy=remedy)

@@ -1,0 +1,30 @@
+"""Every adapter that runs in this environment passes the public contract."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ionsieve.potentials import PotentialSettings, load
+from ionsieve.testing.potentials import validate_adapter
+
+CASES = [
+    pytest.param({"name": "pair-lj", "pair": {"epsilon_eV": 0.01, "sigma_A": 2.2}}, id="pair-lj"),
+    pytest.param({"name": "pair-ionic"}, id="pair-ionic"),
+    pytest.param({"name": "chgnet-0.3.0"}, id="chgnet-0.3.0"),
+    pytest.param({"name": "chgnet-r2scan"}, id="chgnet-r2scan"),
+    pytest.param({"name": "chgnet-0.3.0", "fast": False}, id="chgnet-plain-path"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("settings", CASES)
+def test_adapter_passes_the_contract(settings: dict[str, object]) -> None:
+    potential = load(PotentialSettings.model_validate(settings))
+    report = validate_adapter(potential)
+    report.raise_if_failed()
+    assert len(report.checks) > 40  # noqa: PLR2004
