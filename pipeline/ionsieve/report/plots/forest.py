@@ -1,0 +1,71 @@
+"""The leading candidates with their intervals, best on top."""
+
+from __future__ import annotations
+
+from ionsieve.records import Ranking
+from ionsieve.report.figure import Axis, Figure, Reference, Series
+from ionsieve.report.text import estimate_text, formula_text, interval_text, probability, target_text
+
+__all__ = ["forest"]
+
+
+def forest(ranking: Ranking, *, most: int = 20) -> Figure | None:
+    """Return conductivities of the first `most` ranked candidates as a forest plot."""
+    rows = [row for row in ranking.rows if row.section == "ranked"][:most]
+    if not rows:
+        return None
+    values = [row.conductivity for row in rows]
+    place = tuple(float(i) for i in range(len(rows)))
+    T = f"{ranking.target_temperature_K:g} K"
+    sigma = tuple(e.value or 0.0 for e in values)
+    return Figure(
+        key="ranking",
+        title=f"Conductivity at {T}",
+        description=(
+            f"The first {len(rows)} candidates by expected rank with 68 % (dark) and 95 % (light) intervals of the "
+            f"conductivity at {T}; dashed lines are the targets."
+        ),
+        x=Axis(f"σ({T}) (S/cm)", "log"),
+        y=Axis("", categories=tuple(f"{row.rank}  {formula_text(row.formula)}" for row in rows)),
+        series=(
+            Series(
+                kind="points",
+                x=sigma,
+                y=place,
+                label="95 % interval",
+                tone=-1,
+                x_low=tuple(e.low95 or e.value or 0.0 for e in values),
+                x_high=tuple(e.high95 or e.value or 0.0 for e in values),
+            ),
+            Series(
+                kind="points",
+                x=sigma,
+                y=place,
+                label="68 % interval",
+                tone=0,
+                x_low=tuple(e.low68 or e.value or 0.0 for e in values),
+                x_high=tuple(e.high68 or e.value or 0.0 for e in values),
+                names=tuple(
+                    f"{row.formula}: {estimate_text(row.conductivity)} S/cm (68 %: {interval_text(row.conductivity)}), "
+                    f"in the true first {ranking.top_k}: {probability(row.probability_top_k)}"
+                    for row in rows
+                ),
+            ),
+        ),
+        references=tuple(Reference("x", t, f"target {target_text(t)}") for t in ranking.targets_S_per_cm),
+        rows=tuple(
+            {
+                "rank": row.rank,
+                "candidate_id": row.candidate_id,
+                "formula": row.formula,
+                "sigma_S_per_cm": row.conductivity.value,
+                "low68": row.conductivity.low68,
+                "high68": row.conductivity.high68,
+                "low95": row.conductivity.low95,
+                "high95": row.conductivity.high95,
+            }
+            for row in rows
+        ),
+        width=760,
+        height=74 + 24 * len(rows),
+    )

@@ -1,0 +1,95 @@
+"""Numbers and formulas as people read them."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from markupsafe import Markup, escape
+
+from ionsieve.quantities import quantity
+from ionsieve.records import Estimate
+from ionsieve.verdicts import Verdict
+
+__all__ = [
+    "estimate_text",
+    "formula_html",
+    "formula_text",
+    "interval_text",
+    "number",
+    "power_of_ten",
+    "probability",
+    "short_float",
+    "target_text",
+]
+
+_SUPER = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SUB = str.maketrans("0123456789.", "₀₁₂₃₄₅₆₇₈₉.")
+
+
+def power_of_ten(exponent: int) -> str:
+    """Return 10 to a power with superscript digits."""
+    return "10" + str(exponent).translate(_SUPER)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with that many significant digits, as ``3.1 × 10⁻⁴`` when small or large."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
+    if -3 <= exponent <= 4:
+        return f"{value:.{max(0, digits - 1 - exponent)}f}".replace("-", "−")
+    mantissa, power = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa} × {power_of_ten(int(power))}".replace("-", "−", 1)
+
+
+def target_text(value: float) -> str:
+    """Return a target: a bare power of ten where it is one."""
+    mantissa, exponent = f"{value:e}".split("e")
+    return power_of_ten(int(exponent)) if float(mantissa) == 1 else number(value, 2)
+
+
+def short_float(value: float) -> str:
+    """Return at most six significant digits, for tables of data."""
+    return f"{value:.6g}"
+
+
+def probability(value: float | None) -> str:
+    """Return a probability in per cent; never 0 or 100 unless it is exact."""
+    if value is None:
+        return "–"
+    if 0 < value < 0.01:
+        return "< 1 %"
+    if 0.99 < value < 1:
+        return "> 99 %"
+    return f"{100 * value:.0f} %"
+
+
+def interval_text(estimate: Estimate, level: int = 68) -> str:
+    """Return the interval of a value as ``low – high``, else nothing."""
+    low, high = (estimate.low68, estimate.high68) if level == 68 else (estimate.low95, estimate.high95)
+    if low is None or high is None:
+        return ""
+    digits = quantity(estimate.quantity).digits
+    return f"{number(low, digits)} – {number(high, digits)}"
+
+
+def estimate_text(estimate: Estimate | None) -> str:
+    """Return the central number of an estimate, ``< limit``, or a dash."""
+    if estimate is None or estimate.value is None:
+        return "–"
+    text = number(estimate.value, quantity(estimate.quantity).digits)
+    return f"< {text}" if estimate.kind is Verdict.UPPER_LIMIT else text
+
+
+def formula_html(formula: str) -> Markup:
+    """Return a formula with its amounts as subscripts."""
+    parts = re.split(r"((?<=[A-Za-z)\]])\d+(?:\.\d+)?)", formula)
+    return Markup("").join(Markup("<sub>{}</sub>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
+
+
+def formula_text(formula: str) -> str:
+    """Return a formula with subscript digits, for SVG and plain text."""
+    return re.sub(r"(?<=[A-Za-z)\]])\d+(?:\.\d+)?", lambda m: m.group().translate(_SUB), formula)

@@ -1,0 +1,225 @@
+"""Records into one plain view: everything the page says, decided here; the sections only draw it.
+
+`build_view` is the only place of the report that computes; `ReportView` is plain data and goes to JSON (`as_json`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ionsieve.quantities import QUANTITIES, Quantity
+from ionsieve.ranking import table
+from ionsieve.records import CandidateEstimate, RankedCandidate, Ranking
+from ionsieve.report import plots
+from ionsieve.report.candidates import CandidateView, candidate_view, compact
+from ionsieve.report.figure import Figure
+from ionsieve.report.methods import MethodsView, methods_view
+from ionsieve.report.plots.parity import Comparison, compare
+from ionsieve.report.source import CampaignResults, Event
+from ionsieve.report.text import estimate_text, formula_text, interval_text, target_text
+from ionsieve.verdicts import Flag, Outcome, Severity, Verdict
+
+__all__ = ["FlagView", "ReportView", "SummaryView", "as_json", "build_view"]
+
+SECTION_TITLES = {
+    "ranked": "Ranked",
+    "bounded": "Only bounded from above",
+    "excluded": "Outside a limit of the campaign",
+    "failed": "Failed, with the reason",
+    "sieved": "Sieved out before molecular dynamics",
+    "waiting": "Not measured yet",
+}
+
+
+@dataclass(frozen=True)
+class FlagView:
+    """A flag, what it means, how strongly it limits trust, and how many candidates carry it."""
+
+    key: str
+    sentence: str
+    severity: str
+    count: int
+
+
+@dataclass(frozen=True)
+class SummaryView:
+    """The first screen: sentences, key figures, and the candidates to make first."""
+
+    sentences: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    leaders: tuple[RankedCandidate, ...]
+
+
+@dataclass(frozen=True)
+class ReportView:
+    """Everything the page shows."""
+
+    title: str
+    campaign: str
+    description: str
+    temperature_K: float
+    complete: bool
+    ranking: Ranking
+    sections: tuple[tuple[str, str, tuple[RankedCandidate, ...]], ...]
+    sigma_limits: tuple[float, float]
+    extra_columns: tuple[str, ...]
+    table: list[dict[str, float | int | str | None]]
+    summary: SummaryView
+    figures: dict[str, Figure]
+    candidates: tuple[CandidateView, ...]
+    structures: dict[str, dict[str, Any]]
+    comparisons: tuple[Comparison, ...]
+    flags: tuple[FlagView, ...]
+    outcomes: tuple[tuple[str, str, int], ...]
+    verdicts: tuple[tuple[str, str], ...]
+    glossary: tuple[Quantity, ...]
+    methods: MethodsView
+    events: tuple[Event, ...]
+    progress: Mapping[str, int]
+
+
+def build_view(results: CampaignResults) -> ReportView:
+    """Return the view of a campaign's results; equal results give an equal view."""
+    ranking = results.ranking
+    estimates = {e.candidate_id: e for e in results.estimates}
+    candidates = {c.candidate_id: c for c in results.candidates}
+    comparisons = compare(candidates, results.estimates)
+    sections = tuple(
+        (key, title, tuple(row for row in ranking.rows if row.section == key)) for key, title in SECTION_TITLES.items()
+    )
+    pages = tuple(
+        candidate_view(results, row, estimates.get(row.candidate_id), comparisons)
+        for row in ranking.rows
+        if row.candidate_id in candidates
+    )
+    return ReportView(
+        title=f"Solid electrolytes: {ranking.campaign or results.name}",
+        campaign=ranking.campaign or results.name,
+        description=str(results.campaign.get("description", "")),
+        temperature_K=ranking.target_temperature_K,
+        complete=results.complete,
+        ranking=ranking,
+        sections=tuple(section for section in sections if section[2]),
+        sigma_limits=_sigma_limits(ranking),
+        extra_columns=tuple(
+            sorted(
+                {name for row in ranking.rows for name in row.columns}
+                - {f"{a}_{b}" for a in ("cost", "hazard") for b in ("class", "element")}
+            )
+        ),
+        table=table(ranking),
+        summary=_summary(results),
+        figures=_figures(ranking, estimates, comparisons),
+        candidates=pages,
+        structures={page.anchor: compact(page.structure) for page in pages if page.structure},
+        comparisons=comparisons,
+        flags=_flags(ranking),
+        outcomes=_outcomes(ranking),
+        verdicts=tuple((v.value, v.sentence) for v in Verdict),
+        glossary=tuple(QUANTITIES.values()),
+        methods=methods_view(results),
+        events=results.events,
+        progress=results.progress,
+    )
+
+
+def as_json(view: ReportView) -> dict[str, Any]:
+    """Return the view as plain JSON types (records in their JSON form)."""
+
+    def plain(value: Any) -> Any:
+        if hasattr(value, "model_dump"):
+            return value.model_dump(mode="json")
+        if isinstance(value, Mapping):
+            return {str(k): plain(v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(v) for v in value]
+        if hasattr(value, "__dataclass_fields__"):
+            return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        return value
+
+    return {name: plain(getattr(view, name)) for name in view.__dataclass_fields__}
+
+
+def _sigma_limits(ranking: Ranking) -> tuple[float, float]:
+    values = [
+        v
+        for row in ranking.rows
+        for v in (row.conductivity.low68, row.conductivity.high68, row.conductivity.value)
+        if v is not None and v > 0
+    ]
+    low, high = (min(values), max(values)) if values else (1e-6, 1e-2)
+    return max(low / 3, high * 1e-12), high * 3
+
+
+def _figures(
+    ranking: Ranking, estimates: Mapping[str, CandidateEstimate], comparisons: tuple[Comparison, ...]
+) -> dict[str, Figure]:
+    leading = [row for row in ranking.rows if row.section == "ranked"][: max(5, min(ranking.top_k, 8))]
+    figures = (
+        plots.forest(ranking),
+        plots.tradeoff(ranking),
+        plots.gates_against_conductivity(ranking),
+        plots.overview(
+            [(formula_text(r.formula), estimates[r.candidate_id]) for r in leading if r.candidate_id in estimates]
+        ),
+        plots.parity(comparisons),
+    )
+    return {figure.key: figure for figure in figures if figure is not None}
+
+
+def _summary(results: CampaignResults) -> SummaryView:
+    ranking = results.ranking
+    count = Counter(row.section for row in ranking.rows)
+    ranked = [row for row in ranking.rows if row.section == "ranked"]
+    T = f"{ranking.target_temperature_K:g} K"
+    sentences = []
+    if not results.complete:
+        sentences.append("This campaign is still running: the table shows what is known so far and will change.")
+    if ranked:
+        best = ranked[0]
+        sentences.append(
+            f"The best of {len(ranked)} ranked candidates is {formula_text(best.formula)}: "
+            f"{estimate_text(best.conductivity)} S/cm at {T} (68 % interval {interval_text(best.conductivity)})."
+        )
+        for target in ranking.targets_S_per_cm:
+            good = sum((row.probability_targets.get(f"{target:g}") or 0.0) >= 0.5 for row in ranked)
+            sentences.append(
+                f"{good} of them reach {target_text(target)} S/cm more likely than not."
+                if good
+                else f"None of them reaches {target_text(target)} S/cm more likely than not."
+            )
+    sentences.append(ranking.trust)
+    names = (
+        ("ranked", "ranked"),
+        ("bounded", "bounded"),
+        ("excluded", "excluded"),
+        ("failed", "failed"),
+        ("sieved", "sieved out"),
+        ("waiting", "waiting"),
+    )
+    facts = [("candidates", str(len(ranking.rows)))]
+    facts += [(name, str(count[key])) for key, name in names if count[key]]
+    ps = results.cost.get("simulated_ps", 0.0) or sum(r.summary.length_ps for r in results.runs if r.summary)
+    if ps:
+        facts.append(("simulated", f"{ps / 1000:.3g} ns" if ps >= 1000 else f"{ps:.3g} ps"))
+    hours = results.cost.get("device_hours")
+    if hours:
+        facts.append(("computing", f"{hours:.3g} h"))
+    return SummaryView(
+        sentences=tuple(s for s in sentences if s), facts=tuple(facts), leaders=tuple(ranked[: ranking.top_k])
+    )
+
+
+def _flags(ranking: Ranking) -> tuple[FlagView, ...]:
+    count = Counter(flag for row in ranking.rows for flag in set(row.flags))
+    order = {Severity.SERIOUS: 0, Severity.CAUTION: 1, Severity.NOTE: 2}
+    present = sorted((f for f in Flag if count[f]), key=lambda f: (order[f.severity], -count[f], f.value))
+    return tuple(FlagView(f.value, f.sentence, f.severity.value, count[f]) for f in present)
+
+
+def _outcomes(ranking: Ranking) -> tuple[tuple[str, str, int], ...]:
+    count = Counter(row.outcome for row in ranking.rows)
+    return tuple((o.value, o.sentence, count[o]) for o in Outcome if count[o])
