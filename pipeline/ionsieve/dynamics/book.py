@@ -1,0 +1,419 @@
+"""The book of one run: where it stands, its frames, its checkpoint, its guards' memory. Both engines keep it;
+neither owns a format.
+
+Order on disk, so that a kill at any moment costs at most the slice under way: frames into the journal, fsync; then
+the checkpoint, temporary file, fsync, rename. On restart the journal is cut at the step of the checkpoint. At the
+end: last checkpoint (finished), then the trajectory is published and the journal dropped; asking again after a kill
+between the two publishes again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ionsieve.dynamics import checkpoint as checkpoints
+from ionsieve.dynamics.guards import Trip, closest_approach_A, find_bonds, framework_mask, framework_rms_A, worst
+from ionsieve.dynamics.integrators import method
+from ionsieve.dynamics.jobs import Job, Progress, Segment, plan, time_step_fs
+from ionsieve.dynamics.noise import Stream
+from ionsieve.dynamics.settings import DynamicsSettings
+from ionsieve.dynamics.start import for_method, initial_state
+from ionsieve.dynamics.state import MDState, Target
+from ionsieve.dynamics.summary import summarise
+from ionsieve.errors import BugError
+from ionsieve.potentials.base import PotentialInfo
+from ionsieve.records.simulation import RunSummary
+from ionsieve.trajectory.h5md import Writer
+from ionsieve.verdicts import Flag, Outcome
+
+__all__ = ["Book"]
+
+_OUTCOMES = {outcome.value: outcome for outcome in Outcome}
+
+
+def _digest(job: Job) -> str:
+    atoms = job.atoms
+    parts = (atoms.numbers.astype("<i8"), atoms.positions.astype("<f8"), atoms.cell.array.astype("<f8"))
+    return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
+
+
+class Book:
+    """One run under way.
+
+    Parameters
+    ----------
+    job, settings, info
+        What is run, how, and with which potential.
+    scalars
+        Names of the numbers stored with each frame.
+    """
+
+    def __init__(self, job: Job, settings: DynamicsSettings, info: PotentialInfo, scalars: tuple[str, ...]) -> None:
+        self.job, self.settings, self.scalars = job, settings, scalars
+        self.segments: tuple[Segment, ...] = plan(job, settings)
+        self.dt_fs = time_step_fs(job, settings)
+        self.stride = round(settings.frame_interval_fs / self.dt_fs)
+        self.starts = [0, *np.cumsum([s.steps for s in self.segments]).tolist()]
+        self.total = int(self.starts[-1])
+        self.produce_start = int(self.starts[-2])
+        self.n_atoms = len(job.atoms)
+        self.step = 0
+        self.segment_index = 0
+        self.identity = {
+            "run_id": job.run_id,
+            "seed_names": list(job.seed_names),
+            "temperature_K": job.temperature_K,
+            "segments": [[s.kind, s.integrator, s.steps] for s in self.segments],
+            "potential": info.sha256,
+            "dtype": info.dtype,
+            "engine": settings.engine,
+            "dt_fs": self.dt_fs,
+            "frame_interval_fs": settings.frame_interval_fs,
+            "tau_fs": settings.tau_fs,
+            "friction_per_ps": settings.friction_per_ps,
+            "chain_length": settings.chain_length,
+            "barostat": [settings.pressure_GPa, settings.barostat_tau_fs, settings.compressibility_per_GPa],
+            "structure_sha256": _digest(job),
+        }
+        self.potential_name = info.name
+        self.state: MDState | None = None
+        self.finished = False
+        self.trip: Trip | None = None
+        self.seconds = 0.0
+        self.max_force = 0.0
+        self.min_distance = float("inf")
+        self.broken_checks = 0
+        self.restarts = 0
+        self.cell_sum = np.zeros((3, 3))
+        self.cell_count = 0
+        self.reference = np.asarray(job.atoms.positions, dtype=np.float64)
+        self.volume_start = float(job.atoms.cell.volume)
+        self.last_good = 0
+        self._pending: list[tuple[NDArray[Any], ...]] = []
+        self._writer: Writer | None = None
+        self._opened = False
+
+    # ---------------------------------------------------------------- opening
+
+    def open(self) -> None:
+        """Continue from the checkpoint, or begin."""
+        if self._opened:
+            return
+        job = self.job
+        job.folder.mkdir(parents=True, exist_ok=True)
+        symbols = job.atoms.get_chemical_symbols()
+        self.mask = framework_mask(symbols, job.mobile, job.framework)
+        self.bonds = find_bonds(job.atoms, job.polyanions)
+        if job.checkpoint_path.exists():
+            saved = checkpoints.load(job.checkpoint_path, self.identity)
+            self.state, self.step, self.segment_index = saved.state, saved.step, saved.segment
+            self.finished = saved.finished
+            memory = saved.memory
+            self.seconds, self.max_force = memory["seconds"], memory["max_force"]
+            self.min_distance = memory["min_distance"] if memory["min_distance"] is not None else float("inf")
+            self.broken_checks, self.cell_count = memory["broken_checks"], memory["cell_count"]
+            self.restarts = memory["restarts"] + (not self.finished)
+            if memory["trip"]:
+                self.trip = Trip(_OUTCOMES[memory["trip"][0]], memory["trip"][1])
+            self.reference, self.cell_sum = saved.arrays["reference"], saved.arrays["cell_sum"]
+            self.last_good = self.step
+        else:
+            self.state = initial_state(
+                job, keeps_momentum=method(self.segment.integrator).keeps_momentum, settings=self.settings
+            )
+        self._opened = True
+        self._new_stream()
+        if not self.finished:
+            self._open_writer().truncate_to_step(self.step - self.produce_start)
+
+    def _new_stream(self) -> None:
+        assert self.state is not None
+        self.stream = Stream(self.job.seed_names, self.n_atoms, round(float(self.state.dof[0])))
+
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            s = self.settings
+            self._writer = Writer(
+                self.job.trajectory_path,
+                self.job.atoms.numbers,
+                scalars=self.scalars,
+                attrs={
+                    "run_id": self.job.run_id,
+                    "temperature_K": self.job.temperature_K,
+                    "dt_fs": self.dt_fs,
+                    "frame_interval_fs": s.frame_interval_fs,
+                    "integrator": self.segments[-1].integrator,
+                    "engine": s.engine,
+                    "tau_fs": s.tau_fs,
+                    "friction_per_ps": s.friction_per_ps,
+                    "equilibration": [[g.kind, g.integrator, g.steps] for g in self.segments[:-1]],
+                    "potential": {"name": self.potential_name, "sha256": self.identity["potential"]},
+                },
+                compression=None if s.compression == "none" else s.compression,
+            )
+        return self._writer
+
+    # ---------------------------------------------------------------- where it stands
+
+    @property
+    def segment(self) -> Segment:
+        """The segment under way."""
+        return self.segments[min(self.segment_index, len(self.segments) - 1)]
+
+    @property
+    def in_segment(self) -> int:
+        """Steps done in the segment under way."""
+        return self.step - int(self.starts[self.segment_index])
+
+    @property
+    def producing(self) -> bool:
+        """Whether the segment under way is production."""
+        return self.segment.kind == "produce"
+
+    @property
+    def remaining(self) -> int:
+        """Steps to the end of the run."""
+        return self.total - self.step
+
+    def until_guard(self) -> int:
+        """Steps to the next guard point or the end of the segment."""
+        guard = self.settings.guard_steps
+        return min(guard - self.in_segment % guard, self.segment.steps - self.in_segment)
+
+    @property
+    def at_guard(self) -> bool:
+        """Whether this step is a guard point or the end of a segment."""
+        return self.in_segment % self.settings.guard_steps == 0 or self.in_segment == self.segment.steps
+
+    def target(self) -> Target:
+        """What the present segment steers to."""
+        s = self.settings
+        return Target(
+            temperature_K=self.job.temperature_K,
+            dt_fs=self.dt_fs,
+            tau_fs=s.tau_fs,
+            friction_per_ps=s.friction_per_ps,
+            pressure_GPa=s.pressure_GPa,
+            barostat_tau_fs=s.barostat_tau_fs,
+            compressibility_per_GPa=s.compressibility_per_GPa,
+            chain_length=s.chain_length,
+        )
+
+    def due(self, first: int, count: int) -> NDArray[np.bool_]:
+        """(count,) which of the steps ``first + 1 ... first + count`` give a frame."""
+        steps = np.arange(first + 1, first + count + 1) - self.produce_start
+        return np.asarray((steps % self.stride == 0) & self.producing)
+
+    # ---------------------------------------------------------------- what happens
+
+    def record(
+        self,
+        steps: NDArray[np.int64],
+        positions: NDArray[np.float32],
+        cells: NDArray[np.float64],
+        scalars: dict[str, NDArray[np.float64]],
+    ) -> None:
+        """Keep frames for the next save; `steps` count over all segments."""
+        relative = steps - self.produce_start
+        self._pending.append((relative, positions, cells, *(scalars[name] for name in self.scalars)))
+
+    def begin_production(self, scalars: dict[str, float]) -> None:
+        """Record the frame at step 0 of production and take it as the framework's reference."""
+        assert self.state is not None
+        positions = self.state.positions.cpu().numpy()
+        self.reference = positions.copy()
+        self.record(
+            np.array([self.step]),
+            positions[None].astype(np.float32),
+            self.state.cells.cpu().numpy(),
+            {k: np.array([v]) for k, v in scalars.items()},
+        )
+
+    def guard(
+        self,
+        *,
+        temperature_K: float,
+        energy_eV: float,
+        force_eV_per_A: float,
+        positions: NDArray[np.float64],
+        cell: NDArray[np.float64],
+    ) -> Trip | None:
+        """Check the bounds at a guard point and remember it as good, or return how the run ends."""
+        guards = self.settings.guards
+        finite = bool(np.isfinite(positions).all())
+        distance = float("inf")
+        if finite and guards.min_distance_A > 0:
+            distance = closest_approach_A(positions, cell, max(1.0, guards.min_distance_A))
+        volume = abs(float(np.linalg.det(cell)))
+        trip = worst(
+            guards,
+            temperature_K=temperature_K,
+            target_K=self.job.temperature_K,
+            energy_eV=energy_eV if finite else float("nan"),
+            force_eV_per_A=force_eV_per_A,
+            distance_A=distance,
+            volume_change_percent=100 * (volume / self.volume_start - 1),
+            framework_A=framework_rms_A(positions, self.reference, self.mask) if finite and self.producing else 0.0,
+        )
+        if trip is None and len(self.bonds.i):
+            stretch = self.bonds.lengths_A(positions, cell) / self.bonds.length_A
+            broken = int((stretch > guards.max_bond_stretch).sum())
+            self.broken_checks = self.broken_checks + 1 if broken else 0
+            if self.broken_checks >= guards.broken_bond_checks:
+                i = int(np.argmax(stretch))
+                symbols = self.job.atoms.get_chemical_symbols()
+                trip = Trip(
+                    Outcome.POLYANION_BROKEN,
+                    f"{broken} of {len(stretch)} polyanion bonds are broken; {symbols[self.bonds.i[i]]}-"
+                    f"{symbols[self.bonds.j[i]]} is {stretch[i]:.1f} times its starting length",
+                )
+        if trip is None:
+            self.last_good = self.step
+            self.max_force = max(self.max_force, force_eV_per_A)
+            self.min_distance = min(self.min_distance, distance)
+        return trip
+
+    def next_segment(self) -> None:
+        """Step into the next segment; after NPT the cell becomes its average."""
+        assert self.state is not None
+        if self.segment.kind == "npt":
+            if not self.cell_count:
+                raise BugError("NPT ended without a sampled cell", key=self.job.run_id)
+            cell = self.state.cells[0].cpu().numpy()
+            mean = self.cell_sum / self.cell_count
+            map_ = torch.from_numpy(np.linalg.solve(cell, mean)).to(self.state.positions)
+            self.state = replace(
+                self.state,
+                positions=self.state.positions @ map_,
+                cells=torch.from_numpy(mean)[None].to(self.state.cells),
+            )
+        self.segment_index += 1
+        self.finished = self.segment_index == len(self.segments)
+        if self.finished:
+            self.segment_index -= 1
+            return
+        self.state = for_method(self.state, keeps_momentum=method(self.segment.integrator).keeps_momentum)
+        self._new_stream()
+
+    # ---------------------------------------------------------------- disk
+
+    def saver(self, state: MDState) -> Callable[[], None]:
+        """Return the work that makes everything up to now durable; may run in another thread.
+
+        `state` must be this run's own copy at the present step.
+        """
+        pending, self._pending = self._pending, []
+        saved = checkpoints.Checkpoint(
+            identity=self.identity,
+            state=state,
+            step=self.step,
+            segment=self.segment_index,
+            finished=self.finished,
+            memory={
+                "seconds": self.seconds,
+                "max_force": self.max_force,
+                "min_distance": self.min_distance if np.isfinite(self.min_distance) else None,
+                "broken_checks": self.broken_checks,
+                "cell_count": self.cell_count,
+                "restarts": self.restarts,
+                "trip": [self.trip.outcome.value, self.trip.reason] if self.trip else None,
+            },
+            arrays={"reference": self.reference, "cell_sum": self.cell_sum.copy()},
+        )
+        writer = self._open_writer() if pending or self._writer else None
+
+        def work() -> None:
+            if writer is not None and pending:
+                self._append(writer, pending)
+                writer.flush()
+            checkpoints.save(self.job.checkpoint_path, saved)
+
+        return work
+
+    def _append(self, writer: Writer, pending: list[tuple[NDArray[Any], ...]]) -> None:
+        for relative, positions, cells, *columns in pending:
+            writer.append(
+                relative,
+                relative * self.dt_fs * 1e-3,
+                positions,
+                cells,
+                dict(zip(self.scalars, columns, strict=True)),
+            )
+
+    def drop_frames_after_last_good(self) -> None:
+        """Forget frames beyond the last good guard point."""
+        last = self.last_good - self.produce_start
+        kept = []
+        for relative, *columns in self._pending:
+            good = relative <= last
+            if good.any():
+                kept.append((relative[good], *(c[good] for c in columns)))
+        self._pending = kept
+
+    def end(self, trip: Trip | None, state: MDState) -> Callable[[], None]:
+        """Return the work that ends the run, well or by a guard: save, publish the trajectory."""
+        self.finished, self.trip = True, trip
+        if trip is not None:
+            self.drop_frames_after_last_good()
+        save = self.saver(state)
+
+        def work() -> None:
+            save()
+            if trip is not None and self._writer is not None:
+                self._writer.truncate_to_step(self.last_good - self.produce_start)
+            self._publish()
+
+        return work
+
+    def _publish(self) -> None:
+        if self._writer is None:
+            return
+        if len(self._writer):
+            self._writer.publish()
+        else:
+            self._writer.close()
+            self._writer.journal.path.unlink()
+        self._writer = None
+
+    def close(self) -> None:
+        """Close files of an unfinished run."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    # ---------------------------------------------------------------- answer
+
+    def progress(self) -> Progress:
+        """Return where the run stands; a finished one is completed on disk first."""
+        job = self.job
+        if not self._opened and job.checkpoint_path.exists():
+            self.step = checkpoints.load(job.checkpoint_path, self.identity).step
+        if self.finished and not job.trajectory_path.exists() and job.trajectory_path.with_suffix(".frames").exists():
+            self._open_writer()
+            self._publish()
+        state: Literal["done", "unfinished", "failed"] = "unfinished"
+        if self.finished:
+            state = "failed" if self.trip else "done"
+        summary: RunSummary | None = None
+        flags: tuple[Flag, ...] = ()
+        if self.finished and job.trajectory_path.exists():
+            summary, flags = summarise(self)
+        return Progress(
+            run_id=job.run_id,
+            state=state,
+            steps_done=self.step,
+            steps_total=self.total,
+            outcome=self.trip.outcome if self.trip else Outcome.COMPLETED,
+            reason=self.trip.reason if self.trip else "",
+            summary=summary,
+            flags=flags,
+            trajectory=job.trajectory_path,
+            diagnostics={"restarts": self.restarts, "seconds": self.seconds, "segment": self.segment.kind},
+        )

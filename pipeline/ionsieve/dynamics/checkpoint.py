@@ -1,0 +1,144 @@
+"""Checkpoints: the float64 state of one run, exact, without pickle, replaced atomically.
+
+A checkpoint is a NumPy ``.npz`` of plain arrays with a JSON text beside them: format version, identity of the run,
+step, segment and what the guards remember. It is written to a temporary file, synced and renamed, so the last good
+one is always whole.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ionsieve.dynamics.state import PER_ATOM, PER_SYSTEM, MDState
+from ionsieve.errors import DataError
+
+__all__ = ["FORMAT", "Checkpoint", "load", "save"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run needs to continue.
+
+    Attributes
+    ----------
+    identity
+        What the run is; a checkpoint of another identity is refused.
+    state
+        One system.
+    step, segment
+        Steps done over all segments; index of the segment under way.
+    finished
+        Whether the last segment is complete.
+    memory
+        Plain JSON: what guards and summaries carry along.
+    arrays
+        Further arrays by name.
+    """
+
+    identity: dict[str, Any]
+    state: MDState
+    step: int
+    segment: int
+    finished: bool = False
+    memory: dict[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write atomically: temporary file, fsync, rename, fsync of the folder."""
+    state = checkpoint.state
+    arrays = {f"state.{n}": getattr(state, n).cpu().numpy() for n in (*PER_ATOM, *PER_SYSTEM)}
+    arrays |= {f"bath.{n}": v.cpu().numpy() for n, v in state.bath.items()}
+    arrays |= {f"more.{n}": np.asarray(v) for n, v in checkpoint.arrays.items()}
+    head = {
+        "format": FORMAT,
+        "identity": checkpoint.identity,
+        "step": checkpoint.step,
+        "segment": checkpoint.segment,
+        "finished": checkpoint.finished,
+        "memory": checkpoint.memory,
+    }
+    arrays["head"] = np.frombuffer(json.dumps(head, sort_keys=True, allow_nan=False).encode(), dtype=np.uint8)
+    raw = io.BytesIO()
+    np.savez(raw, **arrays)
+    temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.write(raw.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
+    """Read a checkpoint of the run `identity`.
+
+    Raises
+    ------
+    DataError
+        When the file is damaged, of another format, or of another run (the differing keys are named).
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        head = json.loads(arrays.pop("head").tobytes())
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            "the checkpoint cannot be read",
+            where=str(path),
+            cause=str(error),
+            remedy="delete it to begin the run anew",
+        ) from error
+    if head.get("format") != FORMAT:
+        raise DataError(
+            "the checkpoint is of another format",
+            where=str(path),
+            found=str(head.get("format")),
+            expected=str(FORMAT),
+            remedy="finish the run with the version that began it, or delete the file to begin anew",
+        )
+    wanted = json.loads(json.dumps(dict(identity)))
+    if head["identity"] != wanted:
+        found = head["identity"]
+        keys = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
+        raise DataError(
+            f"the checkpoint belongs to another run: {', '.join(keys)} differ",
+            where=str(path),
+            key=keys[0],
+            found=str(found.get(keys[0])),
+            expected=str(wanted.get(keys[0])),
+            remedy="use another folder, or delete the file to begin anew",
+        )
+
+    def part(prefix: str) -> dict[str, NDArray[Any]]:
+        return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+
+    tensors = {n: torch.from_numpy(a) for n, a in part("state.").items()}
+    bath = {n: torch.from_numpy(a) for n, a in part("bath.").items()}
+    index = torch.zeros(len(tensors["numbers"]), dtype=torch.int64)
+    return Checkpoint(
+        identity=wanted,
+        state=MDState(**tensors, system_index=index, bath=bath),
+        step=head["step"],
+        segment=head["segment"],
+        finished=head["finished"],
+        memory=head["memory"],
+        arrays=part("more."),
+    )

@@ -1,0 +1,156 @@
+"""Relaxation of positions and cell to the minimum of the potential, with flags for what did not go well."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ionsieve.dynamics.settings import RelaxSettings
+from ionsieve.potentials.base import Potential
+from ionsieve.units import GPA_PER_EV_PER_A3
+from ionsieve.verdicts import Flag, Outcome
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["Relaxation", "relax", "relax_many"]
+
+
+@dataclass(frozen=True)
+class Relaxation:
+    """How one relaxation ended.
+
+    Attributes
+    ----------
+    atoms
+        Relaxed, in the order given, without calculator.
+    energy_eV, energy_start_eV
+        Potential energy of the whole cell.
+    max_force_eV_per_A, max_stress_GPa
+        What is left; the stress is None where the cell was kept.
+    volume_change_percent
+        Against the starting cell.
+    outcome
+        ``completed``; ``collapsed`` when the volume changed beyond all bounds; ``not_relaxed`` when energy or forces
+        are no finite numbers.
+    flags
+        ``not_converged``, ``large_volume``.
+    """
+
+    atoms: Atoms
+    energy_eV: float | None
+    energy_start_eV: float | None
+    max_force_eV_per_A: float | None
+    max_stress_GPa: float | None
+    volume_change_percent: float
+    steps: int
+    outcome: Outcome
+    reason: str
+    flags: tuple[Flag, ...]
+
+
+def relax(atoms: Atoms, potential: Potential, settings: RelaxSettings) -> Relaxation:
+    """Relax one cell.
+
+    Raises
+    ------
+    InputError
+        When the potential does not know an element.
+    """
+    return relax_many([atoms], potential, settings)[0]
+
+
+def relax_many(systems: Sequence[Atoms], potential: Potential, settings: RelaxSettings) -> list[Relaxation]:
+    """Relax several cells: together in one batch, or one by one with ASE, as `settings.engine` says."""
+    return [_relax_ase(a, potential, settings) for a in systems]
+
+
+def judge(
+    start: Atoms,
+    end: Atoms,
+    settings: RelaxSettings,
+    *,
+    energy_eV: float,
+    energy_start_eV: float,
+    max_force: float,
+    max_stress_GPa: float | None,
+    steps: int,
+) -> Relaxation:
+    """Turn the numbers of a relaxation into a statement."""
+    change = 100.0 * (end.cell.volume / start.cell.volume - 1.0)
+    numbers = [energy_eV, max_force, change]
+    finite = bool(np.isfinite(numbers).all())
+    flags: list[Flag] = []
+    outcome, reason = Outcome.COMPLETED, ""
+    if not finite:
+        outcome, reason = Outcome.NOT_RELAXED, f"energy or forces are not finite after {steps} steps"
+    elif abs(change) > settings.max_volume_change_percent:
+        outcome = Outcome.COLLAPSED
+        reason = f"the volume changed by {change:+.0f} % (bound: {settings.max_volume_change_percent:g} %)"
+    stress_left = max_stress_GPa is not None and max_stress_GPa > settings.max_stress_GPa
+    if max_force > settings.fmax_eV_per_A or stress_left:
+        flags.append(Flag.NOT_CONVERGED)
+    if abs(change) > settings.flag_volume_change_percent:
+        flags.append(Flag.LARGE_VOLUME)
+    clean = end.copy()
+    clean.calc = None
+    return Relaxation(
+        atoms=clean,
+        energy_eV=energy_eV if np.isfinite(energy_eV) else None,
+        energy_start_eV=energy_start_eV if np.isfinite(energy_start_eV) else None,
+        max_force_eV_per_A=max_force if np.isfinite(max_force) else None,
+        max_stress_GPa=max_stress_GPa,
+        volume_change_percent=float(change) if np.isfinite(change) else 0.0,
+        steps=steps,
+        outcome=outcome,
+        reason=reason,
+        flags=tuple(flags),
+    )
+
+
+def _relax_ase(atoms: Atoms, potential: Potential, settings: RelaxSettings) -> Relaxation:
+    """ASE's FIRE, with FrechetCellFilter where the cell relaxes too."""
+    from ase.filters import FrechetCellFilter
+    from ase.optimize import FIRE
+
+    from ionsieve.dynamics.ase_bridge import BatchCalculator
+
+    work = atoms.copy()
+    work.calc = BatchCalculator(potential)
+    with_cell = settings.cell_policy != "published"
+    target = FrechetCellFilter(work, hydrostatic_strain=settings.keep_symmetry) if with_cell else work
+
+    def largest() -> tuple[float, float | None]:
+        forces = work.get_forces()
+        force = float(np.sqrt((forces * forces).sum(axis=1)).max(initial=0.0))
+        if not with_cell:
+            return force, None
+        stress = work.get_stress(voigt=False) * GPA_PER_EV_PER_A3
+        return force, float(abs(np.trace(stress)) / 3 if settings.keep_symmetry else np.abs(stress).max())
+
+    energy_start = float(work.get_potential_energy())
+    steps = 0
+    with warnings.catch_warnings(), FIRE(target, logfile=None) as optimiser:
+        warnings.filterwarnings("ignore", message="logm result may be inaccurate")  # of 1e-13, from the cell filter
+        for _ in optimiser.irun(fmax=1e-9, steps=settings.max_steps):
+            steps = optimiser.nsteps
+            force, stress = largest()
+            collapsed = abs(work.cell.volume / atoms.cell.volume - 1) * 100 > settings.max_volume_change_percent
+            converged = force <= settings.fmax_eV_per_A and (stress is None or stress <= settings.max_stress_GPa)
+            if converged or collapsed or not np.isfinite(force):
+                break
+    force, stress = largest()
+    return judge(
+        atoms,
+        work,
+        settings,
+        energy_eV=float(work.get_potential_energy()),
+        energy_start_eV=energy_start,
+        max_force=force,
+        max_stress_GPa=stress,
+        steps=steps,
+    )

@@ -1,0 +1,106 @@
+"""The door: run jobs with one of the two engines, as far as time allows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ionsieve.dynamics.book import Book
+from ionsieve.dynamics.guards import Trip
+from ionsieve.dynamics.jobs import Job, Progress
+from ionsieve.dynamics.packing import Capacity
+from ionsieve.dynamics.settings import DynamicsSettings
+from ionsieve.errors import InputError
+from ionsieve.potentials.base import Potential
+from ionsieve.verdicts import Outcome
+
+__all__ = ["simulate"]
+
+
+def simulate(
+    jobs: Sequence[Job],
+    potential: Potential,
+    settings: DynamicsSettings,
+    *,
+    deadline_s: float | None = None,
+    stop: Callable[[], bool] | None = None,
+    capacity: Capacity | None = None,
+) -> list[Progress]:
+    """Run molecular dynamics of all jobs, continuing each from its checkpoint.
+
+    Ask again with the same jobs until none is unfinished: only what is missing is computed, and the trajectory is
+    the same as without the interruption.
+
+    Parameters
+    ----------
+    jobs
+        One folder each.
+    potential
+        Evaluates all systems in one call.
+    settings
+        Shared by the jobs; a job may override its lengths.
+    deadline_s
+        Seconds from now; the engine saves and returns at the last guard point before.
+    stop
+        Asked at guard points; true ends as the deadline does (a signal handler sets it).
+    capacity
+        What fits into one forward pass; by default `settings.batch_atoms`.
+
+    Returns
+    -------
+    list
+        One `Progress` a job, in their order. An element that the potential does not know, a melt or an explosion is
+        an outcome (``failed``), not an exception.
+
+    Raises
+    ------
+    InputError
+        When jobs share a folder, or a cell or length makes no sense.
+    DataError
+        When a folder holds the checkpoint of another run, or a damaged one.
+    TransientError
+        When a single system does not fit into the device's memory.
+    """
+    start = time.perf_counter()
+    folders = [job.folder.resolve() for job in jobs]
+    if len(set(folders)) != len(folders):
+        raise InputError("two jobs share a folder", expected="one folder a run")
+    from ionsieve.dynamics.engines.ase import ASEEngine
+    from ionsieve.dynamics.engines.batch import BatchEngine
+
+    engine: ASEEngine | BatchEngine
+    if settings.engine == "ase":
+        engine = ASEEngine(potential, settings)
+    else:
+        engine = BatchEngine(potential, settings, capacity or Capacity(settings.batch_atoms))
+    books = [Book(job, settings, potential.info, engine.scalars) for job in jobs]
+    refused = {book: reason for book in books if (reason := _unknown(book.job, potential))}
+
+    def should_stop(block_s: float) -> bool:
+        if stop is not None and stop():
+            return True
+        return deadline_s is not None and time.perf_counter() - start + 1.5 * block_s > deadline_s
+
+    runnable = [b for b in books if b not in refused]
+    try:
+        if not (stop is not None and stop()):
+            engine.run(runnable, should_stop)
+    finally:
+        for book in books:
+            book.close()
+    return [_refusal(b, refused[b]) if b in refused else b.progress() for b in books]
+
+
+def _unknown(job: Job, potential: Potential) -> str:
+    """Name the elements that the potential does not know."""
+    from ase.data import chemical_symbols
+
+    missing = [chemical_symbols[z] for z in np.unique(job.atoms.numbers) if int(z) not in potential.info.elements]
+    return f"{potential.info.name} was not trained for {', '.join(missing)}" if missing else ""
+
+
+def _refusal(book: Book, reason: str) -> Progress:
+    book.finished, book.trip = True, Trip(Outcome.UNKNOWN_ELEMENT, reason)
+    return book.progress()
