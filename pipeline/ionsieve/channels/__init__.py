@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ionsieve.channels.gates import GateSet as GateSet
     from ionsieve.channels.gates import find_gates as find_gates
     from ionsieve.channels.motion import gates_along as gates_along
+    from ionsieve.channels.motion import gates_in_motion as gates_in_motion
     from ionsieve.channels.motion import summarise_gates as summarise_gates
     from ionsieve.channels.network import Network as Network
     from ionsieve.channels.network import build_network as build_network
@@ -36,6 +37,7 @@ _HOMES = {
     "GateSet": "gates",
     "find_gates": "gates",
     "gates_along": "motion",
+    "gates_in_motion": "motion",
     "summarise_gates": "motion",
     "Network": "network",
     "build_network": "network",
@@ -53,6 +55,7 @@ __all__ = [
     "describe",
     "find_gates",
     "gates_along",
+    "gates_in_motion",
     "judge",
     "read_framework",
     "spheres",

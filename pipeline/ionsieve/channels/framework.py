@@ -31,6 +31,8 @@ __all__ = ["Framework", "guess_charges", "read_framework"]
 OVERLAP_A = 0.5
 #: an empty layer thicker than this makes the cell a slab or a molecule in a box
 VACUUM_A = 10.0
+#: with more symmetry-distinct mobile atoms than this a structure counts as disordered and its sites share one label
+_MAX_ORBITS = 8
 
 #: oxidation states taken when none are given; anions first, the rest balances
 _COMMON = {
@@ -277,7 +279,7 @@ def read_framework(
             chosen.setdefault(ion_name(element, charges[i][element]), []).append(radius)
     mobile_charge = _mobile_charge(rows, charges, is_mobile, mobile, oxidation_states)
     if mobile_sites_A is None:
-        sites, labels = rows.positions[is_mobile], [rows.labels[i] or mobile for i in np.flatnonzero(is_mobile)]
+        sites, labels = rows.positions[is_mobile], _orbit_labels(rows, np.flatnonzero(is_mobile), mobile)
         sites, labels = _merge_sites(sites, labels, rows.cell)
     else:
         sites = np.asarray(mobile_sites_A, dtype=np.float64).reshape(-1, 3)
@@ -403,6 +405,33 @@ def _neighbours(
         if reach > 30:
             return distances[:, 1:], anion[:, 1:]
         reach *= 1.5
+
+
+def _orbit_labels(rows: _Rows, members: NDArray[np.int64], mobile: str) -> list[str]:
+    """Label mobile atoms by symmetry: equivalent atoms share a label; without symmetry all carry the element's symbol.
+
+    The structure's own labels are kept where they already say this.
+    """
+    import spglib
+
+    kinds: dict[str, int] = {}
+    numbers = [kinds.setdefault(repr(sorted(s.items())), len(kinds) + 1) for s in rows.species]
+    fractional = rows.positions @ np.linalg.inv(rows.cell)
+    dataset = spglib.get_symmetry_dataset((rows.cell, fractional, numbers), symprec=0.02)
+    if dataset is None:
+        return [mobile] * len(members)
+    orbit = np.asarray(dataset.equivalent_atoms)[members]
+    own = [rows.labels[i] for i in members]
+    by_label: dict[str, set[int]] = {}
+    for label, o in zip(own, orbit.tolist(), strict=True):
+        by_label.setdefault(label, set()).add(o)
+    distinct = list(dict.fromkeys(orbit.tolist()))
+    if len(distinct) > _MAX_ORBITS:
+        return own if all(own) and len(by_label) <= _MAX_ORBITS else [mobile] * len(members)
+    if all(own) and len(by_label) == len(distinct) and all(len(o) == 1 for o in by_label.values()):
+        return own
+    number = {o: f"{mobile}{k + 1}" for k, o in enumerate(distinct)}
+    return [number[o] for o in orbit.tolist()]
 
 
 def _merge_sites(

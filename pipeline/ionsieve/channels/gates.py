@@ -7,7 +7,8 @@ there,
 because the face's tangent circle lies inside the face and between the two cavities that it joins. Faces that merely
 cut a
 cavity in two (the inner diagonals of an octahedron) are thereby left out. A jump that crosses no true window but some
-face keeps the narrowest face; a jump that crosses no face stays in one cavity and has no gate.
+face keeps the narrowest face; a jump that crosses no face stays in one cavity and has no gate. A window in which a site
+itself lies is named only where it is the narrowest of the jump.
 
 Neighbouring sites: no third site lies in the sphere on the jump as diameter (Gabriel graph), so that a jump is a
 single step.
@@ -37,7 +38,8 @@ __all__ = ["GateSet", "Jumps", "find_gates", "find_jumps", "jump_radii_A", "perc
 
 _PROBE_A = 0.6
 _EDGE_TOLERANCE = 0.02  # barycentric: a jump through the side of a triangle counts for the triangles on both sides
-_END_MARGIN = 0.02  # of the path: a window this near to a site is the site's own plane
+_END_MARGIN = 0.02  # of the path: a window through a site belongs to the jumps on both sides of it
+_GABRIEL_MARGIN = 0.02  # on |ij|²: right angles count as a detour
 _SAME_PLACE = 0.05  # of the path: gates nearer than this that share a side are one, the widest
 _LENGTH_GAP_A = 0.25
 _FRACTION_GAP = 0.10
@@ -106,48 +108,50 @@ class GateSet:
         return len(self.atoms)
 
 
-def find_jumps(
-    sites: NDArray[np.float64], cell: NDArray[np.float64], *, min_length_A: float, max_length_A: float
-) -> Jumps:
+def find_jumps(sites: NDArray[np.float64], cell: NDArray[np.float64], *, max_length_A: float) -> Jumps:
     """Return the pairs of sites that are joined by a single step.
 
-    A pair farther apart than `max_length_A` is dropped unless it is a site's nearest neighbour (then up to twice that).
+    The search goes to `max_length_A`, and beyond it (in steps, to twice that) only when the sites found do not yet lead
+    through the crystal.
     """
-    if len(sites) == 0:
-        return Jumps(np.empty((0, 2), dtype=np.int64), np.empty((0, 3), dtype=np.int64), np.empty(0))
-    reach = 2.0 * max_length_A
+    length = max_length_A
+    jumps = _jumps_within(sites, cell, length)
+    while length < 2 * max_length_A:
+        if len(jumps.sites):
+            through = percolate(len(sites), jumps.sites, jumps.images, -jumps.lengths)
+            if through.levels[0] is not None:
+                break
+        length *= 1.19
+        jumps = _jumps_within(sites, cell, length)
+    return jumps
+
+
+def _jumps_within(sites: NDArray[np.float64], cell: NDArray[np.float64], reach: float) -> Jumps:
     index, image, points = images_within(sites, cell, reach)
-    inverse = np.linalg.inv(cell)
-    fractional = sites @ inverse
+    fractional = sites @ np.linalg.inv(cell)
     home_shift = -np.floor(fractional).astype(np.int64)
     home = (fractional + home_shift) @ cell
-    tree = cKDTree(points)
-    near = tree.query_ball_point(home, max_length_A)
+    tree = cKDTree(points) if len(points) else None
+    near = tree.query_ball_point(home, reach) if tree is not None else []
     pairs: list[tuple[int, int, NDArray[np.int64], float]] = []
     for i, members in enumerate(near):
         rows = np.array(members, dtype=np.int64)
-        distance = np.linalg.norm(points[rows] - home[i], axis=1)
-        if not np.any(distance >= min_length_A):
-            far, which = map(np.asarray, tree.query(home[i], k=min(8, len(points))))
-            ok = np.isfinite(far) & (far >= min_length_A) & (far <= reach)
-            rows, distance = which[ok][:1], far[ok][:1]
+        vectors = points[rows] - home[i]
+        distance = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
         order = np.argsort(distance, kind="stable")
-        rows, distance = rows[order], distance[order]
-        others = rows[distance > 1e-6]
-        for row, length in zip(rows, distance, strict=True):
-            if length < min_length_A:
-                continue
+        rows, vectors, distance = rows[order], vectors[order], distance[order]
+        other = distance > 1e-6
+        rows, vectors, distance = rows[other], vectors[other], distance[other]
+        # Gabriel: k is in the sphere on i-j when |ik|² + |jk|² <= |ij|², that is when vi.vk >= |vk|² up to the margin
+        dot = vectors @ vectors.T
+        square = distance**2
+        inside = 2.0 * square[None, :] - 2.0 * dot <= _GABRIEL_MARGIN * square[:, None]
+        np.fill_diagonal(inside, False)
+        direct = ~np.any(inside, axis=1)
+        for row, length in zip(rows[direct], distance[direct], strict=True):
             j, shift = int(index[row]), image[row] - home_shift[i]
-            if j < i or (j == i and tuple(shift) < (0, 0, 0)):
-                continue
-            third = points[others[others != row]]
-            if len(third):
-                to_i = third - home[i]
-                to_j = third - points[row]
-                inside = np.einsum("ij,ij->i", to_i, to_i) + np.einsum("ij,ij->i", to_j, to_j) <= 1.02 * length**2
-                if np.any(inside):
-                    continue
-            pairs.append((i, j, shift, float(length)))
+            if j > i or (j == i and tuple(shift) > (0, 0, 0)):
+                pairs.append((i, j, shift, float(length)))
     return Jumps(
         np.array([(i, j) for i, j, _, _ in pairs], dtype=np.int64).reshape(-1, 2),
         np.array([s for _, _, s, _ in pairs], dtype=np.int64).reshape(-1, 3),
@@ -165,9 +169,7 @@ def find_gates(framework: Framework, settings: ChannelSettings | None = None) ->
     """
     settings = settings or ChannelSettings()
     cell = framework.cell
-    jumps = find_jumps(
-        framework.sites, cell, min_length_A=settings.min_jump_length_A, max_length_A=settings.max_jump_length_A
-    )
+    jumps = find_jumps(framework.sites, cell, max_length_A=settings.max_jump_length_A)
     anions = np.flatnonzero(framework.is_anion)
     if len(jumps.sites) == 0 or len(anions) == 0:
         return _assemble(framework, anions, jumps, [], np.empty((0, 3), np.int64), np.empty((0, 3, 3), np.int64))
@@ -194,7 +196,12 @@ def find_gates(framework: Framework, settings: ChannelSettings | None = None) ->
         return _assemble(framework, anions, jumps, [], np.empty((0, 3), np.int64), np.empty((0, 3, 3), np.int64))
     face_corners = corners[face[copy]] + (shift[copy] @ cell)[:, None, :]
     fraction, weights = pierce(start_home[pair], end_home[pair], face_corners)
-    hit = (weights.min(axis=1) >= -_EDGE_TOLERANCE) & (fraction > _END_MARGIN) & (fraction < 1 - _END_MARGIN)
+    hit = (
+        (weights.min(axis=1) >= -_EDGE_TOLERANCE)
+        & (fraction > -_END_MARGIN)
+        & (fraction < 1 + _END_MARGIN)
+        & (jumps.lengths[pair] >= settings.min_jump_length_A)
+    )
     pair, copy, fraction = pair[hit], copy[hit], fraction[hit]
     is_true = true_window[face[copy]]
     _, clear = widest_point(corners[face[copy]], radii[net.window_atoms[face[copy]]])
@@ -206,12 +213,14 @@ def find_gates(framework: Framework, settings: ChannelSettings | None = None) ->
         rows = np.arange(bounds[p], bounds[p + 1])
         if len(rows) == 0:
             continue
-        true_rows = rows[is_true[rows]]
-        picked = (
-            _thin(true_rows, fraction, clear, net.window_atoms[face[copy]])
-            if len(true_rows)
-            else [int(rows[np.argmin(clear[rows])])]
-        )
+        inner = (fraction[rows] > _END_MARGIN) & (fraction[rows] < 1 - _END_MARGIN)
+        true_rows = rows[is_true[rows] & inner]
+        ends = rows[is_true[rows] & ~inner]
+        picked = _thin(true_rows, fraction, clear, net.window_atoms[face[copy]])
+        if len(ends) and clear[ends].min() < min((clear[k] for k in picked), default=np.inf) - _SAME_RADIUS_A:
+            picked = sorted([*picked, int(ends[np.argmin(clear[ends])])], key=lambda k: float(fraction[k]))
+        if not picked:
+            picked = [int(rows[np.argmin(clear[rows])])]
         for row in picked:
             chosen.append((p, float(fraction[row])))
             faces.append(int(face[copy[row]]))
@@ -349,15 +358,14 @@ def percolating_jumps(gates: GateSet, site_count: int) -> tuple[float | None, ND
         at this radius.
     """
     radii = jump_radii_A(gates)
+    none = np.zeros(len(radii), dtype=bool)
     if len(radii) == 0:
-        return None, np.zeros(0, dtype=bool)
-    result = percolate(site_count, gates.jumps.sites, gates.jumps.images, radii)
+        return None, none
+    result = percolate(site_count, gates.jumps.sites, gates.jumps.images, radii, tie=_SAME_RADIUS_A)
     level = result.levels[0]
     if level is None:
-        return None, np.zeros(len(radii), dtype=bool)
-    inside = np.zeros(site_count, dtype=bool)
-    inside[result.members[0]] = True
-    return level, inside[gates.jumps.sites[:, 0]] & (radii >= level - _SAME_RADIUS_A)
+        return None, none
+    return level, result.members[0][gates.jumps.sites[:, 0]] & (radii >= level - _SAME_RADIUS_A)
 
 
 def static_gates(gates: GateSet, percolating: NDArray[np.bool_] | None = None) -> tuple[Gate, ...]:

@@ -22,11 +22,12 @@ from array_api_compat import array_namespace, device
 from numpy.typing import NDArray
 
 from ionsieve.channels.gates import GateSet
+from ionsieve.channels.settings import ChannelSettings
 from ionsieve.errors import InputError
 from ionsieve.geometry.polygons import pierce, widest_point
 from ionsieve.records.measurement import GateMotion
 
-__all__ = ["GateSeries", "crossings", "gates_along", "summarise_gates"]
+__all__ = ["GateSeries", "crossings", "gates_along", "gates_in_motion", "summarise_gates"]
 
 _CHUNK_VALUES = 4_000_000
 
@@ -186,6 +187,26 @@ def crossings(
     frame, gate, direction = (np.concatenate([part[i] for part in found]) for i in range(3))
     order = np.lexsort((gate, frame))
     return frame[order], gate[order], direction[order]
+
+
+def gates_in_motion(
+    positions: Any, cells: Any, gates: GateSet, mobile: NDArray[np.int64], settings: ChannelSettings | None = None
+) -> tuple[GateMotion, ...]:
+    """Follow the gates of a structure along its trajectory and summarise them by type, jumps included.
+
+    Parameters
+    ----------
+    positions, cells
+        (F, N, 3) Å, unwrapped, and (F, 3, 3) or (3, 3) Å.
+    gates
+        From `find_gates`, or `describe(...).gate_set`, of a structure with the same atoms.
+    mobile
+        (M,) rows of the mobile ions.
+    """
+    settings = settings or ChannelSettings()
+    series = gates_along(positions, cells, gates)
+    passages = crossings(np.asarray(positions), np.asarray(cells), gates, np.asarray(mobile))
+    return summarise_gates(series, gates, open_ratio=settings.open_ratio, passages=passages)
 
 
 def summarise_gates(

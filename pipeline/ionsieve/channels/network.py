@@ -45,8 +45,8 @@ class Network:
 
     Attributes
     ----------
-    nodes, node_radius
-        (M, 3) Å; (M,) clearance, Å.
+    nodes, node_radius, node_atoms
+        (M, 3) Å; (M,) clearance, Å; (M, 4) the framework atoms around.
     edges, images, edge_radius
         (E, 2) nodes, (E, 3) lattice shift of the second, (E,) smallest clearance along the edge, Å.
     window, window_atoms, window_images
@@ -56,11 +56,12 @@ class Network:
         of
         the edge's ends.
     probe
-        Radius t of the power diagram, Å.
+        Radius t of the power diagram, Å; `reach` is that of `PowerDiagram`.
     """
 
     nodes: NDArray[np.float64]
     node_radius: NDArray[np.float64]
+    node_atoms: NDArray[np.int64]
     edges: NDArray[np.int64]
     images: NDArray[np.int64]
     edge_radius: NDArray[np.float64]
@@ -69,6 +70,7 @@ class Network:
     window_images: NDArray[np.int64]
     is_window: NDArray[np.bool_]
     probe: float
+    reach: float
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,9 @@ def _polish(
     return np.where((moved < 0.6)[:, None] & np.isfinite(x), x, nodes)
 
 
-def build_network(positions: ArrayLike, cell: ArrayLike, radii: ArrayLike, *, probe_A: float = 0.6) -> Network:
+def build_network(
+    positions: ArrayLike, cell: ArrayLike, radii: ArrayLike, *, probe_A: float = 0.6, reach_A: float | None = None
+) -> Network:
     """Return the network of cavities and windows, exact for a probe of radius `probe_A`.
 
     Parameters
@@ -155,7 +159,7 @@ def build_network(positions: ArrayLike, cell: ArrayLike, radii: ArrayLike, *, pr
     c = np.asarray(positions, dtype=np.float64)
     matrix = np.asarray(cell, dtype=np.float64)
     r = np.asarray(radii, dtype=np.float64)
-    diagram = power_diagram(c, matrix, (r + max(probe_A, 0.0)) ** 2)
+    diagram = power_diagram(c, matrix, (r + max(probe_A, 0.0)) ** 2, reach_A=reach_A)
     return _measure(diagram, c, matrix, r, probe_A)
 
 
@@ -185,6 +189,7 @@ def _measure(
     return Network(
         nodes=nodes,
         node_radius=node_radius,
+        node_atoms=d.vertex_atoms,
         edges=d.edges,
         images=d.edge_images,
         edge_radius=np.where(is_window, np.nan_to_num(gate), ends),
@@ -193,6 +198,7 @@ def _measure(
         window_images=d.edge_atom_images,
         is_window=is_window,
         probe=probe,
+        reach=d.reach_A,
     )
 
 
@@ -211,7 +217,8 @@ def spheres(positions: ArrayLike, cell: ArrayLike, radii: ArrayLike) -> Spheres:
         for known in built:
             if abs(known[0].probe - probe) < _CLOSE_ENOUGH_A:
                 return known
-        net = build_network(positions, cell, r, probe_A=probe)
+        reach = 1.02 * built[-1][0].reach if built else None
+        net = build_network(positions, cell, r, probe_A=probe, reach_A=reach)
         built.append((net, percolate(len(net.nodes), net.edges, net.images, net.edge_radius)))
         return built[-1]
 
@@ -253,8 +260,10 @@ def _included(
 ) -> tuple[float, NDArray[np.float64]]:
     """Largest clearance: the best node of all diagrams, the last built at the largest radius found."""
     best = max((float(n.node_radius.max()) for n, _ in built), default=0.0)
-    if all(abs(n.probe - best) > 0.05 for n, _ in built) and np.ptp(radii) > 0.05:
-        net = build_network(positions, cell, radii, probe_A=max(best, 0.0))
+    widest = max((n for n, _ in built), key=lambda n: float(n.node_radius.max()))
+    around = radii[widest.node_atoms[int(widest.node_radius.argmax())]]
+    if abs(widest.probe - best) > 0.05 and np.ptp(around) > 0.05:
+        net = build_network(positions, cell, radii, probe_A=max(best, 0.0), reach_A=1.02 * widest.reach)
         built.append((net, built[0][1]))
     network = max((n for n, _ in built), key=lambda n: float(n.node_radius.max()))
     row = int(network.node_radius.argmax())

@@ -20,14 +20,26 @@ Vector = tuple[int, int, int]
 _ZERO: Vector = (0, 0, 0)
 
 
+def _independent(basis: list[Vector], v: Vector) -> bool:
+    """Whether a lattice vector lies outside the span of at most two independent ones. Exact: integers only."""
+    if not basis:
+        return v != _ZERO
+    a = basis[0]
+    cross = (a[1] * v[2] - a[2] * v[1], a[2] * v[0] - a[0] * v[2], a[0] * v[1] - a[1] * v[0])
+    if len(basis) == 1:
+        return cross != _ZERO
+    b = basis[1]
+    return b[0] * cross[0] + b[1] * cross[1] + b[2] * cross[2] != 0
+
+
 def _rank_basis(vectors: Iterable[Vector]) -> list[Vector]:
     """Independent vectors among the given, at most three."""
     basis: list[Vector] = []
     for v in vectors:
-        if np.linalg.matrix_rank(np.array([*basis, v], dtype=np.float64)) > len(basis):
-            basis.append(v)
         if len(basis) == 3:
             break
+        if _independent(basis, v):
+            basis.append(v)
     return basis
 
 
@@ -73,13 +85,10 @@ class PeriodicClusters:
             if d == _ZERO:
                 return ru, False
             old = self.basis.get(ru, [])
-            if len(old) == 3:
+            if len(old) == 3 or not _independent(old, d):
                 return ru, False
-            new = _rank_basis([*old, d])
-            grew = len(new) > len(old)
-            if grew:
-                self.basis[ru] = new
-            return ru, grew
+            self.basis[ru] = [*old, d]
+            return ru, True
         if self.size[ru] < self.size[rv]:
             ru, rv, d = rv, ru, (-d[0], -d[1], -d[2])
         self.parent[rv], self.offset[rv] = ru, (-d[0], -d[1], -d[2])
@@ -107,19 +116,27 @@ class Percolation:
     axes
         Level at which a cluster first percolates along each lattice vector; None when never.
     members
-        For 1, 2, 3 dimensions: the nodes of the cluster at that level.
+        For 1, 2, 3 dimensions: (count,) whether each node belongs to a cluster that percolates in so many dimensions
+        at that
+        level (edges within `tie` of it count as open: symmetry makes equals, rounding orders them).
     critical
         For 1, 2, 3 dimensions: the edge that completed it, or -1.
     """
 
     levels: tuple[float | None, float | None, float | None]
     axes: tuple[float | None, float | None, float | None]
-    members: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    members: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
     critical: tuple[int, int, int]
 
 
 def percolate(
-    count: int, edges: ArrayLike, images: ArrayLike, levels: ArrayLike, *, descending: bool = True
+    count: int,
+    edges: ArrayLike,
+    images: ArrayLike,
+    levels: ArrayLike,
+    *,
+    descending: bool = True,
+    tie: float = 1e-3,
 ) -> Percolation:
     """Let edges enter in the order of their level and note when clusters percolate.
 
@@ -131,36 +148,50 @@ def percolate(
         (E, 2) nodes, (E, 3) lattice vector of the second, (E,) level at which each edge opens.
     descending
         True when high levels open first (radii), False when low ones do (energies).
+    tie
+        Levels nearer than this are one level for `members`.
     """
     pairs = np.asarray(edges, dtype=np.int64).reshape(-1, 2)
     shifts = np.asarray(images, dtype=np.int64).reshape(-1, 3)
     values = np.asarray(levels, dtype=np.float64)
-    order = np.argsort(-values if descending else values, kind="stable")
+    keys = -values if descending else values
+    order = np.argsort(keys, kind="stable")
     clusters = PeriodicClusters(count)
     found: list[float | None] = [None, None, None]
     axes: list[float | None] = [None, None, None]
-    members: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)] * 3
+    members = [np.zeros(count, dtype=bool) for _ in range(3)]
     critical = [-1, -1, -1]
-    pair_list, shift_list = pairs.tolist(), shifts.tolist()
+    pair_list, shift_list, key_list = pairs.tolist(), shifts.tolist(), keys.tolist()
+    pending: list[int] = []
+    close_at = np.inf
+
+    def note() -> None:
+        """Write down the members of the dimensions that have opened, now that all ties are in."""
+        for d in pending:
+            wide = {root for root, basis in clusters.basis.items() if len(basis) > d}
+            members[d][:] = [clusters.find(n)[0] in wide for n in range(count)]
+        pending.clear()
+
     for e in order.tolist():
+        if pending and key_list[e] > close_at:
+            note()
+        if found[2] is not None and not pending and all(a is not None for a in axes):
+            break
         u, v = pair_list[e]
         i, j, k = shift_list[e]
         root, grew = clusters.join(u, v, (i, j, k))
         if not grew:
             continue
-        level = float(values[e])
         basis = clusters.basis[root]
         for axis in range(3):
             if axes[axis] is None and any(b[axis] for b in basis):
-                axes[axis] = level
-        nodes: NDArray[np.int64] | None = None
+                axes[axis] = float(values[e])
         for d in range(len(basis)):
             if found[d] is None:
-                if nodes is None:
-                    nodes = np.array([n for n in range(count) if clusters.find(n)[0] == root], dtype=np.int64)
-                found[d], members[d], critical[d] = level, nodes, e
-        if found[2] is not None and all(a is not None for a in axes):
-            break
+                found[d], critical[d] = float(values[e]), e
+                pending.append(d)
+                close_at = key_list[e] + tie
+    note()
     return Percolation(
         (found[0], found[1], found[2]),
         (axes[0], axes[1], axes[2]),

@@ -43,6 +43,8 @@ class PowerDiagram:
         (E, 2) vertices joined; the second is to be shifted by (E, 3) lattice vectors.
     edge_atoms, edge_atom_images
         (E, 3) and (E, 3, 3): the three atoms around the edge, in the frame of its first vertex.
+    reach_A
+        Largest distance of an atom from its vertex, Å: the reach that the diagram needs.
     """
 
     vertices: NDArray[np.float64]
@@ -52,10 +54,16 @@ class PowerDiagram:
     edge_images: NDArray[np.int64]
     edge_atoms: NDArray[np.int64]
     edge_atom_images: NDArray[np.int64]
+    reach_A: float
 
 
 def power_diagram(
-    positions: ArrayLike, cell: ArrayLike, weights_A2: ArrayLike, *, joggle_A: float = 1e-5
+    positions: ArrayLike,
+    cell: ArrayLike,
+    weights_A2: ArrayLike,
+    *,
+    joggle_A: float = 1e-5,
+    reach_A: float | None = None,
 ) -> PowerDiagram:
     """Return the periodic power diagram.
 
@@ -65,6 +73,8 @@ def power_diagram(
         (N, 3) Å, (3, 3) Å, (N,) Å² (squared radii).
     joggle_A
         Size of the displacements that remove degeneracy, Å.
+    reach_A
+        First guess of the reach, Å; saves time when a similar diagram is known.
 
     Raises
     ------
@@ -75,7 +85,7 @@ def power_diagram(
     matrix = np.asarray(cell, dtype=np.float64)
     w = np.broadcast_to(np.asarray(weights_A2, dtype=np.float64), (len(x),))
     spacing = (abs(np.linalg.det(matrix)) / len(x)) ** (1 / 3)
-    reach = float(np.sqrt((1.25 * spacing) ** 2 + max(float(w.max() - w.min()), 0.0)))
+    reach = reach_A or float(np.sqrt((1.3 * spacing) ** 2 + 0.5 * float(w.max() - w.min())))
     for attempt in range(12):
         noise = generator("power diagram", step=attempt).uniform(-joggle_A, joggle_A, x.shape)
         diagram, needed = _attempt(x + noise, matrix, w, reach)
@@ -103,8 +113,6 @@ def _attempt(
     low = hull.equations[:, 3] < -1e-12
     simplices, plane = hull.simplices[low], hull.equations[low]
     centre = -plane[:, :3] / (2.0 * plane[:, 3:4])
-    power = plane[:, 4] / plane[:, 3] - np.einsum("ij,ij->i", centre, centre)
-    # the plane h = -(n.x + d)/n4 lies above |x|² - w by -(power); |x-c|² = power_at_centre + w
     fractional = (centre + origin) @ np.linalg.inv(cell)
     margin = 1e-6
     home = np.all((fractional >= -margin) & (fractional < 1 + margin), axis=1)
@@ -116,14 +124,12 @@ def _attempt(
     needed = float(np.sqrt(radius2.max()))
     if needed > reach:
         return None, needed
-    del power
     atoms, images = index[simplices], image[simplices]
     atoms, images, offset = _canonical(atoms, images)
     keep = np.unique(np.concatenate([atoms, images.reshape(len(images), -1)], axis=1), axis=0, return_index=True)[1]
     atoms, images, offset, vertices = atoms[keep], images[keep], offset[keep], vertices[keep]
     vertices = vertices - offset @ cell  # the vertex in the frame in which its first atom has image 0
-    diagram = _join(atoms, images, vertices)
-    return diagram, needed
+    return _join(atoms, images, vertices, needed), needed
 
 
 def _canonical(
@@ -142,7 +148,9 @@ def _canonical(
     return atoms, images - offset[:, None, :], offset
 
 
-def _join(atoms: NDArray[np.int64], images: NDArray[np.int64], vertices: NDArray[np.float64]) -> PowerDiagram | None:
+def _join(
+    atoms: NDArray[np.int64], images: NDArray[np.int64], vertices: NDArray[np.float64], reach: float
+) -> PowerDiagram | None:
     """Match the four faces of every simplex; each class of faces must occur exactly twice."""
     count = len(atoms)
     face_atoms = np.concatenate([atoms[:, f] for f in _FACES])
@@ -167,4 +175,5 @@ def _join(atoms: NDArray[np.int64], images: NDArray[np.int64], vertices: NDArray
         edge_images=shift,
         edge_atoms=rows[0::2, :3],
         edge_atom_images=rows[0::2, 3:].reshape(-1, 3, 3) + offset[0::2][:, None, :],
+        reach_A=reach,
     )
