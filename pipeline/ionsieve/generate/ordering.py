@@ -1,0 +1,150 @@
+"""Orderings of a candidate: enumerated, annealed, thermally sampled, random or quasi-random; merged by symmetry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ionsieve.generate.annealing import anneal, quench, random_states
+from ionsieve.generate.enumeration import enumerate_states
+from ionsieve.generate.problem import OrderingProblem
+from ionsieve.generate.settings import OrderingSettings
+from ionsieve.units import BOLTZMANN_EV_PER_K
+
+__all__ = ["Ordered", "order"]
+
+Ints = NDArray[np.int64]
+Stream = Callable[..., np.random.Generator]
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """One distinct ordering: species index of each active site, its energy, and how often it was met."""
+
+    state: Ints
+    energy_eV: float
+    clashes: int
+    degeneracy: int
+    how: str
+
+
+def order(problem: OrderingProblem, settings: OrderingSettings, stream: Stream) -> list[Ordered]:
+    """Return at most `settings.n_configurations` orderings, no two equivalent by symmetry.
+
+    Parameters
+    ----------
+    stream
+        Gives a fresh random generator for a name.
+
+    Returns
+    -------
+    list
+        For `ewald` by rising energy; for the others in the order in which they were drawn. Orderings with ions on
+        exclusive sites are given only when nothing better was found.
+    """
+    if problem.n_active == 0:
+        state = np.zeros((1, 0), dtype=np.int64)
+        return [Ordered(state[0], float(problem.energy_eV(state)[0]), 0, 1, "the only ordering")]
+    if settings.method == "sqs":
+        from ionsieve.generate.sqs import quasi_random
+
+        states, how = quasi_random(problem, settings, stream("sqs"))
+        return _distinct(problem, states, settings.n_configurations, how, ranked=False)
+    if settings.method == "ewald":
+        return _lowest(problem, settings, stream)
+    return _sampled(problem, settings, stream)
+
+
+def _lowest(problem: OrderingProblem, settings: OrderingSettings, stream: Stream) -> list[Ordered]:
+    if problem.log_arrangements() <= math.log(max(settings.enumerate_below, 1)):
+        states = enumerate_states(problem)
+        found = _distinct(problem, states, settings.n_configurations, f"best of all {len(states)} arrangements", ranked=True)
+        if found:
+            return found
+    pool: list[Ints] = []
+    best: list[Ordered] = []
+    steps = settings.sweeps * problem.n_active
+    ladder = np.geomspace(settings.start_eV, settings.end_eV, steps)
+    for attempt in range(3):
+        generator = stream("anneal", attempt)
+        start = random_states(problem, settings.chains, generator)
+        final, snapshots = anneal(problem, start, generator, temperatures_eV=ladder, snapshots=8)
+        pool += [quench(problem, final), snapshots]
+        how = f"annealed, {settings.chains * (attempt + 1)} chains of {steps} swaps"
+        best = _distinct(problem, np.concatenate(pool), settings.n_configurations, how, ranked=True)
+        if len(best) >= settings.n_configurations and best[0].clashes == 0:
+            break
+        if best and len(best) < settings.n_configurations:
+            pool.append(_neighbours(problem, best[0].state))
+            best = _distinct(problem, np.concatenate(pool), settings.n_configurations, how, ranked=True)
+            if len(best) >= settings.n_configurations and best[0].clashes == 0:
+                break
+    return best
+
+
+def _sampled(problem: OrderingProblem, settings: OrderingSettings, stream: Stream) -> list[Ordered]:
+    """Independent chains, equilibrated at the temperature (or without electrostatics), one state each."""
+    wanted = settings.n_configurations
+    states = np.zeros((0, problem.n_active), dtype=np.int64)
+    found: list[Ordered] = []
+    kT = settings.temperature_K * BOLTZMANN_EV_PER_K
+    factor = 1.0 / settings.relative_permittivity if settings.method == "thermal" else 0.0
+    steps = settings.sweeps * problem.n_active
+    cooling = np.geomspace(max(settings.start_eV * max(factor, 0.05), kT), kT, steps // 2 or 1)
+    ladder = np.concatenate([cooling, np.full(steps - len(cooling), kT)]) if steps > len(cooling) else cooling
+    for attempt in range(8):
+        generator = stream(settings.method, attempt)
+        start = random_states(problem, max(wanted, settings.chains), generator)
+        if settings.method == "thermal" or (problem.clash > 0).any():
+            start, _ = anneal(problem, start, generator, temperatures_eV=ladder, electrostatics=factor)
+        states = np.concatenate([states, start])
+        how = f"sampled at {settings.temperature_K:g} K" if settings.method == "thermal" else "drawn at random"
+        found = _distinct(problem, states, wanted, how, ranked=False)
+        if len(found) >= wanted:
+            break
+    return found
+
+
+def _neighbours(problem: OrderingProblem, state: Ints) -> Ints:
+    """All states one swap away."""
+    out = []
+    n = problem.n_active
+    for i in range(n):
+        for j in range(i + 1, n):
+            a, b = state[i], state[j]
+            if a != b and problem.sublattice[i] == problem.sublattice[j] and problem.allowed[a, j] and problem.allowed[b, i]:
+                swapped = state.copy()
+                swapped[i], swapped[j] = b, a
+                out.append(swapped)
+    return np.array(out, dtype=np.int64).reshape(-1, n)
+
+
+def _distinct(problem: OrderingProblem, states: Ints, wanted: int, how: str, *, ranked: bool) -> list[Ordered]:
+    """Merge equivalent states; those without clashes first, then by energy when ranked."""
+    if len(states) == 0:
+        return []
+    unique, first, counts = np.unique(states, axis=0, return_index=True, return_counts=True)
+    energy = np.round(problem.energy_eV(unique), 7)
+    clashes = problem.clashes(unique)
+    least = int(clashes.min())
+    rank = np.lexsort((first, energy, clashes)) if ranked else np.lexsort((first, clashes))
+    found: dict[bytes, Ordered] = {}
+    for k in rank:
+        if clashes[k] > least:
+            break
+        if ranked and len(found) >= wanted and energy[k] > max(o.energy_eV for o in found.values()) + 1e-6:
+            break
+        key, state = problem.canonical(unique[k])
+        if key in found:
+            old = found[key]
+            found[key] = Ordered(old.state, old.energy_eV, old.clashes, old.degeneracy + int(counts[k]), old.how)
+        elif len(found) < wanted or ranked:
+            found[key] = Ordered(state, float(energy[k]), int(clashes[k]), int(counts[k]), how)
+    items = list(found.values())
+    if ranked:
+        items.sort(key=lambda o: (o.energy_eV, o.state.tobytes()))
+    return items[:wanted]
