@@ -1,6 +1,6 @@
 """Published conductivities beside the computed ones: the same composition, or the nearest neighbour of the same host.
 
-Distance     sum over elements of |x_a - x_b| / 2 with x the atomic fractions: 0 same composition, 1 no element in common.
+Distance     sum over elements of |x_a - x_b| / 2 with x the atomic fractions: 0 same, 1 nothing in common.
 Neighbour    same mobile ion and family, distance at most `NEIGHBOUR`.
 """
 

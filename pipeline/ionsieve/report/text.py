@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 _SUPER = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_PLAIN = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 _SUB = str.maketrans("0123456789.", "₀₁₂₃₄₅₆₇₈₉.")
 
 
@@ -32,14 +33,14 @@ def power_of_ten(exponent: int) -> str:
     return "10" + str(exponent).translate(_SUPER)
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with that many significant digits, as ``3.1 × 10⁻⁴`` when small or large."""
+def number(value: float | None, digits: int = 3, *, smallest: int = -3) -> str:
+    """Return a number with that many significant digits, as ``3.1 × 10⁻⁴`` when below 10**`smallest` or large."""
     if value is None or not math.isfinite(value):
         return "–"
     if value == 0:
         return "0"
     exponent = math.floor(math.log10(abs(float(f"{value:.{digits - 1}e}"))))
-    if -3 <= exponent <= 4:
+    if smallest <= exponent <= 4:
         return f"{value:.{max(0, digits - 1 - exponent)}f}".replace("-", "−")
     mantissa, power = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa} × {power_of_ten(int(power))}".replace("-", "−", 1)
@@ -67,12 +68,20 @@ def probability(value: float | None) -> str:
     return f"{100 * value:.0f} %"
 
 
+def _smallest(estimate: Estimate) -> int:
+    return 0 if quantity(estimate.quantity).scale == "log" else -3
+
+
 def interval_text(estimate: Estimate, level: int = 68) -> str:
-    """Return the interval of a value as ``low – high``, else nothing."""
+    """Return the interval of a value as ``low – high``, with the value's power of ten when it has one, else nothing."""
     low, high = (estimate.low68, estimate.high68) if level == 68 else (estimate.low95, estimate.high95)
-    if low is None or high is None:
+    if low is None or high is None or estimate.value is None:
         return ""
     digits = quantity(estimate.quantity).digits
+    if " × " in (central := number(estimate.value, digits, smallest=_smallest(estimate))):
+        power = central.split(" × ")[1]
+        unit = 10.0 ** int(power[2:].translate(_PLAIN))
+        return f"({number(low / unit, digits, smallest=-1)} – {number(high / unit, digits, smallest=-1)}) × {power}"
     return f"{number(low, digits)} – {number(high, digits)}"
 
 
@@ -80,14 +89,14 @@ def estimate_text(estimate: Estimate | None) -> str:
     """Return the central number of an estimate, ``< limit``, or a dash."""
     if estimate is None or estimate.value is None:
         return "–"
-    text = number(estimate.value, quantity(estimate.quantity).digits)
+    text = number(estimate.value, quantity(estimate.quantity).digits, smallest=_smallest(estimate))
     return f"< {text}" if estimate.kind is Verdict.UPPER_LIMIT else text
 
 
 def formula_html(formula: str) -> Markup:
     """Return a formula with its amounts as subscripts."""
     parts = re.split(r"((?<=[A-Za-z)\]])\d+(?:\.\d+)?)", formula)
-    return Markup("").join(Markup("<sub>{}</sub>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
+    return Markup("").join(Markup("<sub>{}</sub><wbr>").format(p) if i % 2 else escape(p) for i, p in enumerate(parts))
 
 
 def formula_text(formula: str) -> str:

@@ -86,7 +86,7 @@ def _prototype(name: str, repeat: tuple[int, int, int]) -> CrystalStructure:
     ordered = [site for site in structure if site.species.num_atoms > 0.5]
     structure = Structure(
         structure.lattice,
-        [max(site.species.elements, key=lambda e, s=site: s.species[e]).symbol for site in ordered],
+        [max(site.species.items(), key=lambda pair: pair[1])[0].symbol for site in ordered],
         [site.frac_coords for site in ordered],
     )
     return CrystalStructure.from_pymatgen(structure.make_supercell(repeat))
@@ -103,7 +103,7 @@ def _doped(kind: _Kind, dopant: str, removed: int, count: int, stream: np.random
     return CrystalStructure(
         lattice_A=host.lattice_A,
         symbols=tuple(dopant if i in chosen else symbols[i] for i in keep),
-        positions_A=tuple(tuple(round(x, 4) for x in host.positions_A[i]) for i in keep),  # type: ignore[misc]
+        positions_A=tuple(tuple(round(x, 4) for x in host.positions_A[i]) for i in keep),
     )
 
 
@@ -132,12 +132,9 @@ def _composition(structure: CrystalStructure, formula_units: int) -> tuple[dict[
     counts: dict[str, int] = {}
     for symbol in structure.symbols:
         counts[symbol] = counts.get(symbol, 0) + 1
-    amounts = {
-        s: round(n / formula_units, 4)
-        for s, n in sorted(
-            counts.items(), key=lambda c: (c[0] not in order, order.index(c[0]) if c[0] in order else 0, c[0])
-        )
-    }
+    place = {s: i for i, s in enumerate(order)}
+    ordered = sorted(counts, key=lambda s: (place.get(s, len(order)), s))
+    amounts = {s: round(counts[s] / formula_units, 4) for s in ordered}
     return amounts, "".join(f"{s}{'' if v == 1 else f'{v:.3f}'.rstrip('0').rstrip('.')}" for s, v in amounts.items())
 
 

@@ -44,8 +44,8 @@ class Comparison:
 
 
 def compare(candidates: Mapping[str, Candidate], estimates: Sequence[CandidateEstimate]) -> tuple[Comparison, ...]:
-    """Return every published value whose composition is that of a measured candidate or its neighbour."""
-    found = []
+    """Return, for every published value, the measured candidates of its composition, or else the nearest one."""
+    found: list[tuple[float, Comparison]] = []
     for estimate in estimates:
         candidate = candidates.get(estimate.candidate_id)
         if candidate is None or not candidate.composition:
@@ -56,9 +56,14 @@ def compare(candidates: Mapping[str, Candidate], estimates: Sequence[CandidateEs
                 continue
             T = row.temperature_C + 273.15
             sigma, low, high, limit = _at(estimate, T)
-            found.append(Comparison(candidate.candidate_id, formula, row, gap <= SAME, T, sigma, low, high, limit))
+            comparison = Comparison(candidate.candidate_id, formula, row, gap <= SAME, T, sigma, low, high, limit)
+            found.append((gap, comparison))
+    nearest: dict[Published, float] = {}
+    for gap, comparison in found:
+        nearest[comparison.published] = min(gap, nearest.get(comparison.published, 1.0))
+    kept = [c for gap, c in found if c.same_composition or gap == nearest[c.published]]
     return tuple(
-        sorted(found, key=lambda c: (not c.same_composition, c.formula, c.published.formula, c.published.source))
+        sorted(kept, key=lambda c: (not c.same_composition, c.formula, c.published.formula, c.published.source))
     )
 
 

@@ -1,0 +1,134 @@
+"""From a results folder to `CampaignResults`: which records belong together, what it cost, what happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ionsieve import __version__
+from ionsieve.campaign import Campaign
+from ionsieve.records import (
+    CandidateEstimate,
+    GeneratedCandidate,
+    Measurement,
+    Ranking,
+    Record,
+    RelaxedConfiguration,
+    RunRecord,
+    StaticDescriptors,
+)
+from ionsieve.report.source import CampaignResults, Event
+from ionsieve.stages import rank
+from ionsieve.store import Request, Store
+
+__all__ = ["gather"]
+
+R = TypeVar("R", bound=Record)
+
+_STAGES = ("generate", "sieve", "relax", "simulate", "measure", "fit")
+_PACKAGES = ("torch", "numpy", "scipy", "ase", "pymatgen", "chgnet", "mace-torch")
+_TOLD = ("n", "t", "kind")
+
+
+def gather(folder: Path) -> CampaignResults:
+    """Read and verify the records of a campaign's folder; a running one is ranked as far as it is known.
+
+    Raises
+    ------
+    InputError
+        When there is no campaign in the folder.
+    """
+    store = Store.open(folder)
+    campaign = Campaign.model_validate(store.campaign)
+    request, complete = _question(store, campaign)
+    keys = {name: tuple(value) for name, value in request.inputs.items() if not isinstance(value, str)}
+    generated = _read(store, keys, "generate", GeneratedCandidate)
+    runs = _read(store, keys, "simulate", RunRecord)
+    relaxed = _read(store, keys, "relax", RelaxedConfiguration)
+    ranking = store.get(request.key, Ranking) or rank.run(request, store)
+    return CampaignResults(
+        name=campaign.name,
+        ranking=ranking,
+        folder=str(folder),
+        campaign=store.campaign,
+        candidates=tuple(sorted((g.candidate for g in generated), key=lambda c: c.candidate_id)),
+        configurations=tuple(
+            sorted((c for g in generated for c in g.configurations), key=lambda c: c.configuration_id)
+        ),
+        descriptors=tuple(sorted(_read(store, keys, "sieve", StaticDescriptors), key=lambda d: d.configuration_id)),
+        relaxed=tuple(sorted(relaxed, key=lambda r: r.configuration_id)),
+        runs=tuple(sorted(runs, key=lambda r: r.run.run_id)),
+        measurements=tuple(sorted(_read(store, keys, "measure", Measurement), key=lambda m: m.run_id)),
+        estimates=tuple(sorted(_read(store, keys, "fit", CandidateEstimate), key=lambda e: e.candidate_id)),
+        potential=next(iter([*(r.potential for r in runs), *(r.potential for r in relaxed)]), None),
+        versions=_versions(),
+        cost=_cost(runs, relaxed),
+        progress={name: len(keys.get(name, ())) for name in _STAGES},
+        events=_events(store),
+        complete=complete,
+    )
+
+
+def _read(store: Store, keys: Mapping[str, tuple[str, ...]], stage: str, kind: type[R]) -> list[R]:
+    return [record for key in keys.get(stage, ()) if (record := store.get(key, kind)) is not None]
+
+
+def _question(store: Store, campaign: Campaign) -> tuple[Request, bool]:
+    """Return the request of the newest ranking when it names all that is stored, else one over all that is stored."""
+    everything = {stage: tuple(store.keys(stage)) for stage in _STAGES}
+    newest = max(
+        store.keys("rank"), key=lambda key: (store.record_path("rank", key).stat().st_mtime_ns, key), default=None
+    )
+    if newest is not None:
+        request = store.request(newest)
+        if request is not None:
+            named = {name: set(value) for name, value in request.inputs.items() if not isinstance(value, str)}
+            written = store.record_path("rank", newest).stat().st_mtime_ns
+            later = [
+                key
+                for stage in _STAGES
+                for key in everything[stage]
+                if key not in named.get(stage, set()) and store.record_path(stage, key).stat().st_mtime_ns > written
+            ]
+            if not later:
+                return request, True
+    return rank.request(campaign, **everything), False
+
+
+def _versions() -> dict[str, str]:
+    found = {"ionsieve": __version__}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _cost(runs: list[RunRecord], relaxed: list[RelaxedConfiguration]) -> dict[str, float]:
+    summaries = [run.summary for run in runs if run.summary is not None]
+    seconds = sum(s.cpu_seconds or 0.0 for s in summaries) + sum(r.seconds for r in relaxed)
+    return {
+        "runs": float(len(runs)),
+        "simulated_ps": sum(s.length_ps for s in summaries),
+        "device_hours": seconds / 3600.0,
+    }
+
+
+def _events(store: Store) -> tuple[Event, ...]:
+    return tuple(_event(event) for event in store.events.read())
+
+
+def _event(event: Mapping[str, Any]) -> Event:
+    moment = event.get("t")
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(moment)) + " UTC" if isinstance(moment, (int, float)) else ""
+    subject = str(event.get("candidate") or event.get("run") or event.get("subject") or event.get("label") or "")
+    rest = "; ".join(
+        f"{key} {value}"
+        for key, value in event.items()
+        if key not in _TOLD and str(value) != subject and isinstance(value, (str, int, float, bool))
+    )
+    return Event(when, str(event.get("kind", "")), subject, rest)
