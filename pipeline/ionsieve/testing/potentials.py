@@ -1,4 +1,4 @@
-"""The contract of a potential. Every adapter passes it, ours and other people's:
+"""The contract of a potential, which every adapter passes, ours and other people's.
 
 >>> from ionsieve.testing.potentials import validate_adapter
 >>> report = validate_adapter(my_potential, elements=("Li", "O", "Cl"))   # doctest: +SKIP
