@@ -6,7 +6,7 @@ Equations
     likelihood  values: (y_i - mu_i) ~ N(0, s_i² + u²);  upper limits L_i: Phi((ln L_i - mu_i) / w)
     covariance  inverse Hessian; multiplied by max(1, chi² / dof) when there are dof
     carried     ln D(T) = x^T p, Var = x^T C x, x = (1, -1/kT)
-                slope and intercept are strongly correlated: leaving their covariance out makes the interval far too wide
+                slope and intercept are strongly correlated: without their covariance the interval is far too wide
     sigma       N z² e² D / (V k T)
 Quantiles
     Normal with the absolute covariance; Student's t with n - 2 degrees of freedom when chi² / dof > 1 rescaled it.

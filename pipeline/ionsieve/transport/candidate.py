@@ -7,8 +7,8 @@ Model
     u     spread between orderings of the same composition, common to all temperatures of a configuration
 Steps
     per T        random-effects mean over runs: variance 1 / sum 1 / (e² + v²); never pooled ions divided by sqrt(n)
-    orderings    tau_u² = (nu s_0² + (m - 1) s_m²) / (nu + m - 1), s_0 the assumed spread with nu degrees of freedom, s_m
-                 the measured one of m configurations; tau_u² / m is added to the variance of ln D at every temperature
+    orderings    tau_u² = (nu s_0² + (m - 1) s_m²) / (nu + m - 1), s_0 the assumed spread with nu degrees of freedom,
+                 s_m the measured one of m configurations; tau_u² / m is added to the variance of ln D at every T
     line         `fit_arrhenius` over the combined points; a melted or broken run leaves its temperature out, visibly
 Source
     R. DerSimonian, N. Laird, Control. Clin. Trials 1986, 10.1016/0197-2456(86)90046-2.

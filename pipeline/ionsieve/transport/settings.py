@@ -60,7 +60,7 @@ class TransportSettings(Frozen):
     origin_stride_per_lag: int = Field(
         8,
         ge=1,
-        description="Variances use every (lag / this)-th origin; closer ones are nearly the same sample. Means use all.",
+        description="Variances use every (lag / this)-th origin: closer ones are nearly one sample. Means use all.",
     )
     beta_low: float = Field(0.85, gt=0.0, description="Log-log slope below which a window counts as sub-diffusive.")
     beta_refused: float = Field(

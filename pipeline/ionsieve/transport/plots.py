@@ -1,0 +1,127 @@
+"""Figures of one run and of an Arrhenius fit, drawn without a display and without global state.
+
+Each function returns a matplotlib `Figure`; `save` writes it. The numbers behind every figure are in the CSV and JSON
+that `ionsieve analyze` writes beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ionsieve.quantities import quantity
+from ionsieve.records.estimate import Estimate
+from ionsieve.transport.arrhenius import ArrheniusResult
+from ionsieve.transport.measuring import Transport
+from ionsieve.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_arrhenius", "plot_msd", "plot_van_hove", "save"]
+
+_BLUE, _ORANGE, _GREY, _GREEN = "#0072b2", "#d55e00", "#666666", "#009e73"
+
+
+def _figure(width: float = 7.2, height: float = 3.2, columns: int = 1) -> tuple[Figure, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns)
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write the figure; the suffix gives the format."""
+    path = Path(path)
+    metadata = {"Software": None} if path.suffix == ".png" else {"Date": None} if path.suffix == ".svg" else {}
+    figure.savefig(path, dpi=150, metadata=metadata)
+    return path
+
+
+def plot_msd(result: Transport) -> Figure:
+    """MSD of mobile ions, charge and framework with the fit window, linear and log-log."""
+    figure, (linear, log) = _figure(columns=2)
+    t = result.tracer.lags_ps
+    last = max(2, int(0.7 * len(t)))
+    curves = [
+        (result.tracer.msd_A2, _BLUE, f"{result.mobile_ion} (tracer)"),
+        (result.charge.msd_A2, _ORANGE, "charge, per ion"),
+        (result.framework_msd_A2, _GREY, "framework"),
+    ]
+    for axes in (linear, log):
+        for curve, colour, label in curves:
+            axes.plot(t[1:last], curve[1:last], color=colour, lw=1.2, label=label)
+        if result.fit_window_ps:
+            axes.axvspan(*result.fit_window_ps, color=_BLUE, alpha=0.08, lw=0)
+        axes.set_xlabel("lag (ps)")
+        axes.set_ylabel(quantity("msd").label)
+    fit, window = result.tracer.fit, result.tracer.window
+    if fit is not None and window is not None:
+        x = t[window.lags]
+        y = fit.intercept + fit.slope * x
+        band = result.tracer.msd_error_A2
+        linear.fill_between(x, y - band, y + band, color=_BLUE, alpha=0.25, lw=0)
+        linear.plot(x, y, color="black", lw=0.9, ls="--", label="fit")
+    log.set_xscale("log")
+    log.set_yscale("log")
+    if result.log_log_slope is not None:
+        log.set_title(f"log-log slope {result.log_log_slope:.2f}", fontsize=9)
+    linear.set_title(_headline(result.tracer_diffusivity), fontsize=9)
+    linear.legend(fontsize=7, frameon=False)
+    return figure
+
+
+def _headline(estimate: Estimate) -> str:
+    label = quantity(estimate.quantity)
+    if estimate.kind is Verdict.UPPER_LIMIT:
+        return f"{label.symbol} < {estimate.value:.2g} {label.unit} (95 %)"
+    if not estimate.is_value:
+        return f"{label.symbol}: refused"
+    band = f"[{estimate.low68:.2g}, {estimate.high68:.2g}]"
+    return f"{label.symbol} = {estimate.value:.3g} {band} {label.unit}, {estimate.kind}"
+
+
+def plot_van_hove(radii_A: Any, self_part: Any, distinct: Any, lags_ps: Sequence[float]) -> Figure:
+    """Self part 4 pi r² G_s and distinct part G_d at several lags."""
+    figure, (left, right) = _figure(columns=2)
+    shades = np.linspace(0.25, 1.0, max(len(lags_ps), 1))
+    for k, lag in enumerate(lags_ps):
+        left.plot(radii_A, 4 * np.pi * radii_A**2 * self_part[k], color=_BLUE, alpha=shades[k], label=f"{lag:.3g} ps")
+        right.plot(radii_A, distinct[k], color=_ORANGE, alpha=shades[k])
+    left.set_ylabel("4πr² G_s (1/Å)")
+    right.set_ylabel("G_d / density")
+    for axes in (left, right):
+        axes.set_xlabel("r (Å)")
+    left.legend(fontsize=7, frameon=False)
+    return figure
+
+
+def plot_arrhenius(temperatures_K: Sequence[float], estimates: Sequence[Estimate], result: ArrheniusResult) -> Figure:
+    """Log D against 1000/T with the 68 and 95 % bands, upper limits as downward triangles."""
+    figure, axes = _figure(width=4.6, height=3.6)
+    for t, e in zip(temperatures_K, estimates, strict=True):
+        x = 1000.0 / t
+        if e.is_value and e.value and e.low68 is not None and e.high68 is not None:
+            face = _BLUE if e.kind is Verdict.VALUE else "white"
+            axes.errorbar(
+                x, e.value, yerr=[[e.value - e.low68], [e.high68 - e.value]], fmt="o", color=_BLUE, mfc=face, capsize=2
+            )
+        elif e.kind is Verdict.UPPER_LIMIT:
+            axes.plot(x, e.value, marker="v", color=_GREY, ls="")
+    if result.fit is not None:
+        ends = [*temperatures_K, result.target_temperature_K]
+        grid = np.linspace(1000.0 / max(ends), 1000.0 / min(ends), 100)
+        points = [result.diffusivity_at(1000.0 / x) for x in grid]
+        axes.fill_between(grid, [p.low95 for p in points], [p.high95 for p in points], color=_GREEN, alpha=0.12, lw=0)
+        axes.fill_between(grid, [p.low68 for p in points], [p.high68 for p in points], color=_GREEN, alpha=0.25, lw=0)
+        axes.plot(grid, [p.value for p in points], color="black", lw=0.9)
+        axes.set_title(f"Ea = {result.fit.Ea_eV:.3f} ± {np.sqrt(result.fit.covariance[1][1]):.3f} eV", fontsize=9)
+    axes.set_yscale("log")
+    axes.set_xlabel("1000 K / T")
+    axes.set_ylabel(quantity("tracer_diffusivity").label)
+    return figure
