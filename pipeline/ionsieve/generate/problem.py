@@ -143,7 +143,7 @@ def build_problem(candidate: Candidate, table: SiteTable) -> OrderingProblem:
     species = tuple(sorted({s for c in counts_of for s in c}))
     charge = np.array([float(charges.get(s, 0)) for s in species])
     occupied = np.array([1.0 if s else 0.0 for s in species])
-    counts_matrix = np.array([[c.get(s, 0) for s in species] for c in counts_of], dtype=np.int64).reshape(-1, len(species))
+    counts_matrix = np.array([[c.get(s, 0) for s in species] for c in counts_of], dtype=np.int64).reshape(len(counts_of), len(species))
     allowed = np.zeros((len(species), len(active)), dtype=bool)
     for j, (site, k) in enumerate(active_of):
         for m, name in enumerate(species):

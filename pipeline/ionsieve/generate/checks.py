@@ -1,0 +1,191 @@
+"""Checks on a generated structure: each with its number, its bounds and whether it holds."""
+
+from __future__ import annotations
+
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ionsieve.generate.assembly import Assembled
+from ionsieve.generate.groups import GROUPS
+from ionsieve.generate.ions import bond_valence_r0_A, radius_A
+from ionsieve.generate.neighbours import pair_list
+from ionsieve.generate.prototypes import Prototype
+from ionsieve.generate.settings import CheckSettings
+from ionsieve.records.candidate import Candidate, Check
+from ionsieve.units import AVOGADRO_PER_MOL
+from ionsieve.verdicts import Flag, Outcome
+
+__all__ = ["check_structure", "density_g_per_cm3", "global_instability_index"]
+
+Floats = NDArray[np.float64]
+#: Bonds longer than this do not count into a bond-valence sum, Å.
+BOND_CUTOFF_A = 4.5
+BOND_SOFTNESS_A = 0.37
+
+
+def density_g_per_cm3(symbols: tuple[str, ...], volume_A3: float) -> float:
+    """Mass density."""
+    from ase.data import atomic_masses, atomic_numbers
+
+    mass = sum(float(atomic_masses[atomic_numbers[s]]) for s in symbols)
+    return mass / AVOGADRO_PER_MOL / (volume_A3 * 1e-24)
+
+
+def global_instability_index(
+    symbols: tuple[str, ...], states: Floats, i: NDArray[np.int64], j: NDArray[np.int64], distance: Floats
+) -> tuple[float | None, dict[str, float]]:
+    """Return the root mean square deviation of the bond-valence sums from the formal charges, and the mean sum by element.
+
+        s = exp((R0 - d) / b),  V_i = Σ_j s_ij over neighbours of opposite charge,  GII = sqrt(mean((V_i - |q_i|)²))
+
+    with R0 of O'Keeffe and Brese (1991), b = 0.37 Å. None when a parameter is missing.
+
+    References
+    ----------
+    A. Salinas-Sanchez et al., J. Solid State Chem. 100 (1992) 201.
+    """
+    opposite = states[i] * states[j] < 0
+    names = sorted(set(symbols))
+    table = np.full((len(names), len(names)), np.nan)
+    for a, x in enumerate(names):
+        for b, y in enumerate(names):
+            r0 = bond_valence_r0_A(x, y)
+            table[a, b] = np.nan if r0 is None else r0
+    code = np.array([names.index(s) for s in symbols])
+    r0 = table[code[i[opposite]], code[j[opposite]]]
+    if np.isnan(r0).any():
+        return None, {}
+    sums = np.bincount(i[opposite], weights=np.exp((r0 - distance[opposite]) / BOND_SOFTNESS_A), minlength=len(symbols))
+    by_element = {s: round(float(sums[code == k].mean()), 3) for k, s in enumerate(names)}
+    return float(np.sqrt(np.mean((sums - np.abs(states)) ** 2))), by_element
+
+
+def check_structure(
+    candidate: Candidate, prototype: Prototype, assembled: Assembled, settings: CheckSettings
+) -> tuple[tuple[Check, ...], Outcome, str, tuple[Flag, ...]]:
+    """Return the checks, and what follows from them: outcome with reason, and flags."""
+    structure = assembled.structure
+    symbols = structure.symbols
+    states = np.array(structure.oxidation_states)
+    cell = np.array(structure.lattice_A)
+    volume = abs(float(np.linalg.det(cell)))
+    i, j, distance, _ = pair_list(np.array(structure.positions_A), cell, BOND_CUTOFF_A)
+    groups = np.array(assembled.group_of)
+    checks: list[Check] = []
+    flags: list[Flag] = []
+    total = float(states.sum())
+    checks.append(Check(name="neutrality", passed=abs(total) < 1e-6, value=total, unit="e", bounds="0"))
+    contact, failed = _distances(symbols, states, groups, i, j, distance, settings)
+    checks.append(contact)
+    gii, sums = global_instability_index(symbols, states, i, j, distance)
+    if gii is not None:
+        detail = "mean bond-valence sums: " + ", ".join(f"{s} {v:.2f}" for s, v in sums.items())
+        passed = gii <= settings.max_gii
+        checks.append(Check(name="global instability index", passed=passed, value=round(gii, 4), unit="v.u.",
+                            bounds=f"<= {settings.max_gii:g}", detail=detail))  # fmt: skip
+        if not passed:
+            flags.append(Flag.BOND_VALENCE)
+    checks.append(_density(candidate, prototype, symbols, volume, settings))
+    polyanions = _coordination(candidate, symbols, states, i, j, distance)
+    if polyanions is not None:
+        checks.append(polyanions)
+        if not polyanions.passed:
+            flags.append(Flag.POLYANION_STRAINED)
+    if contact.passed and assembled.moved_A > 1e-3:
+        checks.append(Check(name="crowded mobile ions", passed=True, value=round(assembled.moved_A, 3), unit="Å",
+                            detail="largest move that kept mobile ions on neighbouring sites apart"))  # fmt: skip
+    for entry in candidate.provenance.get("composition_checks", []):
+        checks.append(Check.model_validate(entry))
+    outcome, reason = Outcome.COMPLETED, ""
+    if not checks[0].passed:
+        outcome, reason = Outcome.NOT_NEUTRAL, f"the cell carries {total:+g} charges"
+    elif failed:
+        outcome, reason = Outcome.BAD_GEOMETRY, failed
+        flags.append(Flag.SHORT_CONTACT)
+    return tuple(checks), outcome, reason, tuple(flags)
+
+
+def _distances(
+    symbols: tuple[str, ...],
+    states: Floats,
+    groups: NDArray[np.int64],
+    i: NDArray[np.int64],
+    j: NDArray[np.int64],
+    distance: Floats,
+    settings: CheckSettings,
+) -> tuple[Check, str]:
+    """Shortest distance of every pair of species against the sum of the radii; atoms of one cluster anion left out."""
+    inside = (groups[i] >= 0) & (groups[i] == groups[j])
+    kinds = sorted({(s, q) for s, q in zip(symbols, states.tolist(), strict=True)})
+    code = np.array([kinds.index((s, q)) for s, q in zip(symbols, states.tolist(), strict=True)])
+    shortest: dict[str, float] = {}
+    worst: tuple[float, str, float, float] | None = None
+    for a, (x, qx) in enumerate(kinds):
+        for b in range(a, len(kinds)):
+            y, qy = kinds[b]
+            rows = distance[(code[i] == a) & (code[j] == b) & ~inside]
+            if not len(rows):
+                continue
+            d = float(rows.min())
+            shortest[f"{x}-{y}"] = min(round(d, 3), shortest.get(f"{x}-{y}", 99.0))
+            if qx * qy < 0:
+                rx, ry = (max(radius_A(s, round(q), 4) or 1.2, 0.1) for s, q in ((x, qx), (y, qy)))
+                limit = settings.min_distance_fraction * (rx + ry)
+            else:
+                limit = settings.min_like_charge_A
+            if worst is None or d / limit < worst[0]:
+                worst = (d / limit, f"{x}-{y}", d, limit)
+    if worst is None:
+        return Check(name="shortest distances", passed=True), ""
+    ratio, pair, d, limit = worst
+    text = ", ".join(f"{k} {v:.3f}" for k, v in sorted(shortest.items(), key=lambda kv: kv[1])[:12])
+    check = Check(name="shortest distances", passed=ratio >= 1, value=round(d, 4), unit="Å",
+                  bounds=f"{pair} >= {limit:.2f}", detail=text)  # fmt: skip
+    return check, "" if ratio >= 1 else f"{pair} {d:.2f} Å apart, less than {limit:.2f} Å"
+
+
+def _density(
+    candidate: Candidate, prototype: Prototype, symbols: tuple[str, ...], volume_A3: float, settings: CheckSettings
+) -> Check:
+    density = density_g_per_cm3(symbols, volume_A3)
+    reference = 0.0
+    parent_volume = abs(float(np.linalg.det(prototype.cell)))
+    for species, amount in prototype.composition.items():
+        parts = GROUPS[species].symbols if species in GROUPS else (species,)
+        reference += amount * prototype.z * density_g_per_cm3(parts, parent_volume)
+    change = density / reference - 1.0
+    return Check(name="density", passed=abs(change) <= settings.max_density_change, value=round(density, 4), unit="g/cm³",
+                 bounds=f"{reference:.3f} ± {100 * settings.max_density_change:.0f} %",
+                 detail=f"{100 * change:+.1f} % against {prototype.formula} at the prototype's cell")  # fmt: skip
+
+
+def _coordination(
+    candidate: Candidate,
+    symbols: tuple[str, ...],
+    states: Floats,
+    i: NDArray[np.int64],
+    j: NDArray[np.int64],
+    distance: Floats,
+) -> Check | None:
+    """Every polyanion centre keeps the number of ligands that its element has most often."""
+    names = np.array(symbols)
+    centres = {a for a, _, _ in candidate.polyanions}
+    found: dict[str, list[int]] = {}
+    for centre in sorted(centres):
+        bound = np.zeros(len(i), dtype=bool)
+        for a, b, cutoff in candidate.polyanions:
+            if a == centre:
+                bound |= (names[i] == a) & (names[j] == b) & (distance <= cutoff)
+        numbers = np.bincount(i[bound], minlength=len(symbols))
+        sign = 1.0 if centre not in ("O", "N", "S", "C") else 0.0
+        found[centre] = [int(numbers[k]) for k in np.flatnonzero(names == centre) if states[k] * sign > 0 or numbers[k] > 0]
+    found = {c: n for c, n in found.items() if n}
+    if not found:
+        return None
+    broken = {c: sum(x != max(set(n), key=n.count) for x in n) for c, n in found.items()}
+    text = ", ".join(f"{c} {min(n)}" if min(n) == max(n) else f"{c} {min(n)}-{max(n)}" for c, n in found.items())
+    return Check(name="polyanion coordination", passed=not any(broken.values()), value=float(sum(broken.values())),
+                 bounds="0 centres that differ", detail=text)  # fmt: skip
+
+
