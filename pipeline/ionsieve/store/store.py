@@ -325,7 +325,7 @@ class Store:
         moves = {}
         for reference in env.references(data):
             source = self.folder / reference.path
-            if source.parent == scratch:
+            if scratch in source.parents:
                 moves[reference.path] = (source, source.name)
         for name, source in (files or {}).items():
             moves[self._relative(Path(source))] = (Path(source), name)

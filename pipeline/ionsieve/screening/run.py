@@ -1,0 +1,185 @@
+"""The door: run a campaign in a folder, from nothing or from where it stopped."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ionsieve.errors import DataError, TransientError
+from ionsieve.screening.driver import Driver, RunReport, RunRules
+from ionsieve.screening.facts import facts
+from ionsieve.screening.funnel import FunnelSettings
+from ionsieve.screening.plan import Builders, Plan, Subject
+from ionsieve.screening.pool import Pool, SerialPool
+from ionsieve.screening.progress import Progress, make_progress
+from ionsieve.store import Store
+
+if TYPE_CHECKING:
+    from ionsieve.campaign import Campaign
+
+__all__ = ["resume_campaign", "run_campaign", "run_plan"]
+
+STAGES = "ionsieve.stages:STAGES"
+CLUSTERS_LOST = 5
+"""How often a dead scheduler is replaced by a new one before giving up."""
+
+
+def run_campaign(
+    campaign: Campaign,
+    folder: str | Path,
+    *,
+    cluster: str | Path | None = None,
+    scheduler: str | None = None,
+    n_workers: int | None = None,
+    progress: str | Progress = "auto",
+    source: str = "",
+    amend: bool = False,
+    dashboard: str | None = None,
+) -> RunReport:
+    """Run (or continue) a campaign in `folder` until its ranking is there.
+
+    Parameters
+    ----------
+    campaign
+        What is asked.
+    folder
+        Where everything goes; the same command continues an interrupted run.
+    cluster
+        Name or file of a cluster profile (`workflows/clusters/`); local processes by default.
+    scheduler
+        Address of a running Dask scheduler instead.
+    n_workers
+        Number of workers; 0 works in this process, without Dask.
+    progress
+        ``auto``, ``live``, ``plain``, ``json`` or ``quiet``, or an object of your own.
+    source
+        The campaign's YAML text, kept in the folder.
+    amend
+        Put a changed campaign into the folder of the old one.
+    dashboard
+        Where Dask's dashboard listens, for example ``0.0.0.0:8787``; on the loopback address and a free port by default.
+
+    Returns
+    -------
+    RunReport
+        How it ended, with the exit code.
+
+    Raises
+    ------
+    InputError
+        When the folder belongs to another campaign or is being worked on.
+    SetupError
+        When the machine cannot: disk, cluster, workers.
+    """
+    store = Store.create(folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share, amend=amend)
+    return _run_stored(
+        store,
+        campaign,
+        cluster=cluster,
+        scheduler=scheduler,
+        n_workers=n_workers,
+        progress=progress,
+        dashboard=dashboard,
+    )
+
+
+def resume_campaign(folder: str | Path, **told: Any) -> RunReport:
+    """Continue the campaign of a folder; parameters as in `run_campaign`."""
+    from ionsieve.campaign import Campaign
+
+    store = Store.open(folder)
+    return _run_stored(store, Campaign.model_validate(store.campaign), **told)
+
+
+def _run_stored(
+    store: Store,
+    campaign: Campaign,
+    *,
+    cluster: str | Path | None = None,
+    scheduler: str | None = None,
+    n_workers: int | None = None,
+    progress: str | Progress = "auto",
+    dashboard: str | None = None,
+) -> RunReport:
+    from ionsieve.generate import expand
+    from ionsieve.screening.clusters import open_pool
+    from ionsieve.screening.wording import CampaignBuilders, funnel_settings, subjects
+
+    def pool() -> Pool:
+        if n_workers == 0 and scheduler is None and cluster is None:
+            return SerialPool(store.folder, STAGES)
+        return open_pool(
+            store.folder, STAGES, profile=cluster, scheduler=scheduler, n_workers=n_workers, dashboard=dashboard
+        )
+
+    told = campaign.run
+    return run_plan(
+        store,
+        subjects(campaign, expand(campaign.generate)),
+        CampaignBuilders(campaign),
+        pool=pool,
+        stages=STAGES,
+        funnel=funnel_settings(campaign),
+        rules=RunRules(slice_s=told.slice_seconds, deaths=told.deaths_before_quarantine),
+        progress=progress,
+    )
+
+
+def run_plan(
+    store: Store,
+    subjects: Sequence[Subject],
+    builders: Builders,
+    *,
+    pool: Callable[[], Pool],
+    stages: str,
+    funnel: FunnelSettings | None = None,
+    rules: RunRules | None = None,
+    progress: str | Progress = "quiet",
+) -> RunReport:
+    """Run any plan over a store: the campaign's, or a test's.
+
+    A scheduler that dies is replaced (`pool` is called again) and planning starts anew from what is on disk.
+    """
+    module, name = stages.split(":")
+    table: Mapping[str, Any] = getattr(importlib.import_module(module), name)
+    told = make_progress(progress) if isinstance(progress, str) else progress
+    with store.lock:
+        try:
+            _open_ledger(store)
+            for attempt in range(CLUSTERS_LOST + 1):
+                place = pool()
+                try:
+                    driver = Driver(
+                        store,
+                        Plan(subjects, builders, funnel=funnel),
+                        place,
+                        rules=rules or RunRules(),
+                        progress=told,
+                        on_device=lambda stage: bool(table[stage].uses_device),
+                        many=lambda stage: getattr(table[stage], "run_many", None) is not None,
+                    )
+                    return driver.run()
+                except TransientError as error:
+                    if attempt == CLUSTERS_LOST:
+                        raise
+                    told.note(f"{error.problem.message}; starting again from what is on disk")
+                finally:
+                    place.close()
+            raise AssertionError("unreachable")
+        finally:
+            store.close()
+
+
+def _open_ledger(store: Store) -> None:
+    """Open the ledger; make it anew when it is missing or broken."""
+    fresh = not (store.folder / "ledger.sqlite").exists()
+    try:
+        ledger = store.ledger
+        if not fresh:
+            ledger.totals()
+    except DataError:
+        fresh = True
+    if fresh and store.stages():
+        store.rebuild(facts)
