@@ -32,9 +32,7 @@ def random_states(problem: OrderingProblem, count: int, generator: np.random.Gen
     return states
 
 
-def _fill(
-    problem: OrderingProblem, sites: Ints, row: Ints, order: list[int], generator: np.random.Generator
-) -> Ints:
+def _fill(problem: OrderingProblem, sites: Ints, row: Ints, order: list[int], generator: np.random.Generator) -> Ints:
     """One sublattice: place the species in turn on random allowed sites that the later ones can spare."""
     for _ in range(200):
         out = np.full(len(sites), -1, dtype=np.int64)

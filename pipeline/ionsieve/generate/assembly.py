@@ -170,7 +170,9 @@ def _spread(
     if len(index) < 2:
         return points, 0.0
     start = points.copy()
-    limit = np.array([[limits.get((min(labels[a], labels[b]), max(labels[a], labels[b])), 0.0) for b in index] for a in index])
+    limit = np.array(
+        [[limits.get((min(labels[a], labels[b]), max(labels[a], labels[b])), 0.0) for b in index] for a in index]
+    )
     for _ in range(60):
         delta = _images((points[index][:, None] - points[index][None]).reshape(-1, 3), cell).reshape(len(index), -1, 3)
         distance = np.linalg.norm(delta, axis=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -179,7 +178,9 @@ def _coordination(
                 bound |= (names[i] == a) & (names[j] == b) & (distance <= cutoff)
         numbers = np.bincount(i[bound], minlength=len(symbols))
         sign = 1.0 if centre not in ("O", "N", "S", "C") else 0.0
-        found[centre] = [int(numbers[k]) for k in np.flatnonzero(names == centre) if states[k] * sign > 0 or numbers[k] > 0]
+        found[centre] = [
+            int(numbers[k]) for k in np.flatnonzero(names == centre) if states[k] * sign > 0 or numbers[k] > 0
+        ]
     found = {c: n for c, n in found.items() if n}
     if not found:
         return None
@@ -187,5 +188,3 @@ def _coordination(
     text = ", ".join(f"{c} {min(n)}" if min(n) == max(n) else f"{c} {min(n)}-{max(n)}" for c, n in found.items())
     return Check(name="polyanion coordination", passed=not any(broken.values()), value=float(sum(broken.values())),
                  bounds="0 centres that differ", detail=text)  # fmt: skip
-
-

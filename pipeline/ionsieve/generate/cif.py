@@ -18,7 +18,9 @@ from ionsieve.errors import InputError
 
 __all__ = ["CifRow", "CifStructure", "read_cif"]
 
-_TOKENS = re.compile(r"""(?m)^;(.*?)^;|'((?:[^'\n]|'(?=\S))*)'(?=\s|$)|"((?:[^"\n]|"(?=\S))*)"(?=\s|$)|(\#[^\n]*)|(\S+)""", re.S)
+_TOKENS = re.compile(
+    r"""(?m)^;(.*?)^;|'((?:[^'\n]|'(?=\S))*)'(?=\s|$)|"((?:[^"\n]|"(?=\S))*)"(?=\s|$)|(\#[^\n]*)|(\S+)""", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,13 @@ def _parse(path: Path) -> tuple[dict[str, str], list[dict[str, list[str]]]]:
             names.append(tokens[i][1])
             i += 1
         values = []
-        while i < len(tokens) and (tokens[i][0] or not re.match(r"_|loop_$|data_", tokens[i][1], re.I)):
+        while i < len(tokens) and (tokens[i][0] or not re.match(r"_|loop_$|data_", tokens[i][1], re.IGNORECASE)):
             values.append(tokens[i][1])
             i += 1
         if names and len(values) % len(names):
-            raise InputError(f"the loop of {names[0]} has {len(values)} values for {len(names)} columns", where=str(path))
+            raise InputError(
+                f"the loop of {names[0]} has {len(values)} values for {len(names)} columns", where=str(path)
+            )
         loops.append({name: values[k :: len(names)] for k, name in enumerate(names)})
     return items, loops
 

@@ -29,7 +29,9 @@ def interstitial_room(target: Target) -> float:
     """Positions a formula unit on the prototype's empty mobile sites with coordinates."""
     prototype = target.prototype
     return sum(
-        prototype.per_formula_unit(s) for s in prototype.sites if s.interstitial and s.label not in target.mobile.capacity
+        prototype.per_formula_unit(s)
+        for s in prototype.sites
+        if s.interstitial and s.label not in target.mobile.capacity
     )
 
 
@@ -129,7 +131,11 @@ def compensate(target: Target, wanted: CompensationSettings, overrides: Mapping[
     extra = -excess / z
     room = room_for_mobile(target)
     if room < extra - EPSILON:
-        missing = [s.get("note") or s["label"] for s in (target.prototype.data or {}).get("mobile_sites", []) if s.get("xyz") is None]
+        missing = [
+            s.get("note") or s["label"]
+            for s in (target.prototype.data or {}).get("mobile_sites", [])
+            if s.get("xyz") is None
+        ]
         cause = f" ({missing[0]})" if missing else ""
         raise NotBalanced(
             f"{left}: {extra:.4g} {ion} more a formula unit are needed, and {target.prototype.name} has room for {room:.4g} on "
@@ -144,7 +150,9 @@ def compensate(target: Target, wanted: CompensationSettings, overrides: Mapping[
     target.reason = f"{what} removes {-excess:.4g} charges a formula unit: {extra:.4g} {ion} more on {where}"
 
 
-def _codope(target: Target, wanted: CompensationSettings, overrides: Mapping[str, int], excess: float, left: str) -> None:
+def _codope(
+    target: Target, wanted: CompensationSettings, overrides: Mapping[str, int], excess: float, left: str
+) -> None:
     assert wanted.site is not None
     assert wanted.dopant is not None
     prototype = target.prototype

@@ -67,13 +67,16 @@ def configure(
             temperature_K=ordering.temperature_K,
             relative_permittivity=ordering.relative_permittivity,
         )
-        configurations.append(_configuration(candidate, prototype, problem, ordered, assembled, settings, index, chosen))
+        configurations.append(
+            _configuration(candidate, prototype, problem, ordered, assembled, settings, index, chosen)
+        )
     good = [c for c in configurations if c.outcome is Outcome.COMPLETED]
     if not good:
         first = configurations[0]
         return candidate.model_copy(update={"outcome": first.outcome, "reason": first.reason}), ()
     kept = tuple(
-        c.model_copy(update={"index": k, "configuration_id": f"{candidate.candidate_id}--c{k}"}) for k, c in enumerate(good)
+        c.model_copy(update={"index": k, "configuration_id": f"{candidate.candidate_id}--c{k}"})
+        for k, c in enumerate(good)
     )
     return candidate, kept
 
@@ -147,9 +150,9 @@ def _dopant_vacancy(candidate: Candidate, problem: OrderingProblem, assembled: A
     table = problem.table
     dopants = {s["dopant"] for s in candidate.provenance["substitutions"]}
     own = {label: set(table.prototype.site(label).occupancy) for label in set(table.labels)}
-    rows = [
-        i for i, s in enumerate(assembled.occupation) if s in dopants and s not in own[table.labels[i]]
-    ] or [i for i, s in enumerate(assembled.occupation) if s in dopants]
+    rows = [i for i, s in enumerate(assembled.occupation) if s in dopants and s not in own[table.labels[i]]] or [
+        i for i, s in enumerate(assembled.occupation) if s in dopants
+    ]
     empty = [i for i, s in enumerate(assembled.occupation) if not s and table.mobile[i] and not table.interstitial[i]]
     if not rows or not empty:
         return ()

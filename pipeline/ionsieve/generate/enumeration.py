@@ -25,7 +25,9 @@ def enumerate_states(problem: OrderingProblem) -> Ints:
     repeat_inner = total
     for sites, block in blocks:
         repeat_inner //= max(len(block), 1)
-        index = np.tile(np.repeat(np.arange(len(block)), repeat_inner), total // (len(block) * repeat_inner) if total else 0)
+        index = np.tile(
+            np.repeat(np.arange(len(block)), repeat_inner), total // (len(block) * repeat_inner) if total else 0
+        )
         out[:, sites] = block[index]
     return out
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ionsieve.errors import InputError, Problems
 from ionsieve.generate.compensation import NotBalanced, compensate
+from ionsieve.generate.composition_checks import composition_flags
 from ionsieve.generate.formula import flatten, format_formula
 from ionsieve.generate.grid import grid_changes
 from ionsieve.generate.groups import GROUPS
@@ -22,7 +23,6 @@ from ionsieve.generate.settings import CompensationSettings, GenerateSettings, R
 from ionsieve.generate.solve import NoPrototype, solve_formula
 from ionsieve.generate.supercells import NotRealisable, Plan, realise
 from ionsieve.generate.targets import Substitution, Target, base_target, substitute
-from ionsieve.generate.composition_checks import composition_flags
 from ionsieve.records.candidate import Candidate, SiteChange
 from ionsieve.verdicts import Outcome
 
@@ -192,7 +192,12 @@ def _record(
         "prototype": prototype.name,
         "prototype_sha256": prototype.sha256,
         "sublattices": [
-            {"name": s.name, "sites": list(s.capacity), "amounts": s.amounts, "allowed": {k: list(v) for k, v in s.allowed.items()}}
+            {
+                "name": s.name,
+                "sites": list(s.capacity),
+                "amounts": s.amounts,
+                "allowed": {k: list(v) for k, v in s.allowed.items()},
+            }
             for s in target.sublattices
         ],
         "charges": {s: target.charges[s] for s in composition},
@@ -204,7 +209,9 @@ def _record(
         "spec_sha256": spec_sha256(spec),
         "prototype": {
             "name": prototype.name,
-            "location": recipe.prototype if recipe.prototype and recipe.prototype.endswith((".yaml", ".yml", ".cif")) else "",
+            "location": recipe.prototype
+            if recipe.prototype and recipe.prototype.endswith((".yaml", ".yml", ".cif"))
+            else "",
             "sha256": prototype.sha256,
             "source": prototype.source,
             "doi": prototype.doi,
@@ -264,7 +271,9 @@ def _record(
     )
 
 
-def _identity(prototype: Prototype, asked: Sequence[Substitution], composition: dict[str, float], target: Target) -> str:
+def _identity(
+    prototype: Prototype, asked: Sequence[Substitution], composition: dict[str, float], target: Target
+) -> str:
     """Readable name, safe as a file name."""
     parts = [f"{s.dopant}_{s.host}-{s.amount:.6g}" for s in asked] or ["undoped"]
     if target.mechanism in ("codopant", "anion"):

@@ -49,7 +49,9 @@ def _parse(text: str) -> list[tuple[str, float]]:
         element, left, right, number, _ = match.groups()
         if element:
             if not is_element(element):
-                raise InputError(f"unknown element {element!r}", found=repr(text), remedy="check capital and small letters")
+                raise InputError(
+                    f"unknown element {element!r}", found=repr(text), remedy="check capital and small letters"
+                )
             stack[-1].append((element, 1.0))
             last = 1
         elif left:

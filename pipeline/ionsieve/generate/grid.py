@@ -44,7 +44,10 @@ def grid_changes(
         if grid.include_undoped:
             yield prototype, []
         for host, labels, dopant in _points(prototype, grid, overrides):
-            capacity = sum(prototype.site(x).occupancy.get(host, 0.0) * prototype.per_formula_unit(prototype.site(x)) for x in labels)
+            capacity = sum(
+                prototype.site(x).occupancy.get(host, 0.0) * prototype.per_formula_unit(prototype.site(x))
+                for x in labels
+            )
             for level in level_values(grid.levels):
                 amount = level * capacity if grid.levels_are == "site_fraction" else level
                 if 0 < amount <= capacity + 1e-6:

@@ -52,7 +52,9 @@ def _row_basis(rows: Ints) -> Ints:
         while len(active) > 1:
             active.sort(key=lambda r: abs(r[column]))
             pivot = active[0]
-            reduced = [[x - (r[column] // pivot[column]) * p for x, p in zip(r, pivot, strict=True)] for r in active[1:]]
+            reduced = [
+                [x - (r[column] // pivot[column]) * p for x, p in zip(r, pivot, strict=True)] for r in active[1:]
+            ]
             rest.extend(r for r in reduced if r[column] == 0)
             active = [pivot, *[r for r in reduced if r[column] != 0]]
         basis.append(active[0])

@@ -62,7 +62,9 @@ def order(problem: OrderingProblem, settings: OrderingSettings, stream: Stream) 
 def _lowest(problem: OrderingProblem, settings: OrderingSettings, stream: Stream) -> list[Ordered]:
     if problem.log_arrangements() <= math.log(max(settings.enumerate_below, 1)):
         states = enumerate_states(problem)
-        found = _distinct(problem, states, settings.n_configurations, f"best of all {len(states)} arrangements", ranked=True)
+        found = _distinct(
+            problem, states, settings.n_configurations, f"best of all {len(states)} arrangements", ranked=True
+        )
         if found:
             return found
     pool: list[Ints] = []
@@ -116,7 +118,12 @@ def _neighbours(problem: OrderingProblem, state: Ints) -> Ints:
     for i in range(n):
         for j in range(i + 1, n):
             a, b = state[i], state[j]
-            if a != b and problem.sublattice[i] == problem.sublattice[j] and problem.allowed[a, j] and problem.allowed[b, i]:
+            if (
+                a != b
+                and problem.sublattice[i] == problem.sublattice[j]
+                and problem.allowed[a, j]
+                and problem.allowed[b, i]
+            ):
                 swapped = state.copy()
                 swapped[i], swapped[j] = b, a
                 out.append(swapped)

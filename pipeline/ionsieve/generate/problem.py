@@ -143,7 +143,9 @@ def build_problem(candidate: Candidate, table: SiteTable) -> OrderingProblem:
     species = tuple(sorted({s for c in counts_of for s in c}))
     charge = np.array([float(charges.get(s, 0)) for s in species])
     occupied = np.array([1.0 if s else 0.0 for s in species])
-    counts_matrix = np.array([[c.get(s, 0) for s in species] for c in counts_of], dtype=np.int64).reshape(len(counts_of), len(species))
+    counts_matrix = np.array([[c.get(s, 0) for s in species] for c in counts_of], dtype=np.int64).reshape(
+        len(counts_of), len(species)
+    )
     allowed = np.zeros((len(species), len(active)), dtype=bool)
     for j, (site, k) in enumerate(active_of):
         for m, name in enumerate(species):
@@ -154,7 +156,9 @@ def build_problem(candidate: Candidate, table: SiteTable) -> OrderingProblem:
     q_fixed = np.array([float(charges[s]) for s in fixed.values()])
     matrix = full[np.ix_(rows, rows)]
     field = (full[np.ix_(rows, fixed_rows)] * q_fixed).sum(axis=1) if len(fixed) else np.zeros(len(rows))
-    constant = 0.5 * float((full[np.ix_(fixed_rows, fixed_rows)] * q_fixed[:, None] * q_fixed).sum()) if len(fixed) else 0.0
+    constant = (
+        0.5 * float((full[np.ix_(fixed_rows, fixed_rows)] * q_fixed[:, None] * q_fixed).sum()) if len(fixed) else 0.0
+    )
     permutations = table.permutations()[:, active] if len(active) else np.zeros((1, 0), dtype=np.int64)
     back = np.full(len(table), -1, dtype=np.int64)
     back[active] = np.arange(len(active))

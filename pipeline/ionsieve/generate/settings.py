@@ -104,9 +104,7 @@ class SupercellSettings(Frozen):
             return self
         a, b, c = rows
         det = (
-            a[0] * (b[1] * c[2] - b[2] * c[1])
-            - a[1] * (b[0] * c[2] - b[2] * c[0])
-            + a[2] * (b[0] * c[1] - b[1] * c[0])
+            a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
         )
         if det <= 0:
             raise ValueError(f"the supercell matrix has determinant {det}; it must be positive")
@@ -181,7 +179,8 @@ class GridSettings(Frozen):
     dopants: tuple[str, ...] = Field((), description="elements or groups; empty means all that the prototype lists")
     levels: Levels = Field(description="amounts a formula unit (or fractions of the site, see levels_are)")
     levels_are: Literal["per_formula_unit", "site_fraction"] = Field(
-        "per_formula_unit", description="unit of the levels; a fraction compares prototypes with different formula units"
+        "per_formula_unit",
+        description="unit of the levels; a fraction compares prototypes with different formula units",
     )
     exclude: tuple[str, ...] = Field((), description="dopants left out")
     max_radius_mismatch: float = Field(0.30, gt=0, description="dopants that differ more in radius are left out")
@@ -237,7 +236,9 @@ class GenerateSettings(Frozen):
     """What a campaign generates."""
 
     recipes: tuple[Recipe, ...] = Field(min_length=1, description="what to make; see the guide for the four forms")
-    library: tuple[str, ...] = Field((), description="folders with your own prototypes, searched before the shipped ones")
+    library: tuple[str, ...] = Field(
+        (), description="folders with your own prototypes, searched before the shipped ones"
+    )
     compensation: Mechanism | CompensationSettings = Field("auto", description="how charge is balanced")
     supercell: SupercellSettings = Field(SupercellSettings(), description="choice of the supercell")
     ordering: OrderingSettings = Field(OrderingSettings(), description="distribution of the ions over the sites")

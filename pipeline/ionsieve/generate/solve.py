@@ -65,13 +65,16 @@ def solve_formula(
             f"{text} fits none of the {len(choices)} prototypes of the library: their sites cannot hold these elements in these "
             "amounts; add a prototype of your own (CIF and YAML), or name the nearest one to see where it fails"
         )
-    solutions.sort(key=lambda s: (round(s.cost, 6), -len(s.prototype.rotations), len(s.prototype.name), s.prototype.name))
+    solutions.sort(
+        key=lambda s: (round(s.cost, 6), -len(s.prototype.rotations), len(s.prototype.name), s.prototype.name)
+    )
     best = solutions[0]
     target = _target_of(text, best, overrides)
     if not prototype:
         others = [s.prototype.name for s in solutions[1:] if s.cost < best.cost + 0.05]
         target.notes.append(
-            f"prototype found automatically: {best.prototype.name}" + (f"; also possible: {', '.join(others)}" if others else "")
+            f"prototype found automatically: {best.prototype.name}"
+            + (f"; also possible: {', '.join(others)}" if others else "")
         )
     return target
 
@@ -89,7 +92,9 @@ def _solve_on(text: str, prototype: Prototype, overrides: Mapping[str, int]) -> 
             charges[species] = charge_of(species, prototype, overrides)
         except InputError as error:
             raise NoPrototype(f"{text}: {error.problem.message}") from None
-    anions, own_anions = (sum(a for s, a in c.items() if q[s] < 0) for c, q in ((wanted, charges), (own, prototype.charges)))
+    anions, own_anions = (
+        sum(a for s, a in c.items() if q[s] < 0) for c, q in ((wanted, charges), (own, prototype.charges))
+    )
     if anions <= 0:
         raise NoPrototype(f"{text} has no anion of {prototype.name}")
     scale = own_anions / anions
@@ -134,7 +139,9 @@ def _assign(
     dopants = {s: d for s, d in excess.items() if d > 0}
     if not hosts and not dopants:
         return (), 0.0
-    listed = {(d, h) for e in prototype.dopable for x in e.sites for h in prototype.site(x).occupancy for d in e.dopants}
+    listed = {
+        (d, h) for e in prototype.dopable for x in e.sites for h in prototype.site(x).occupancy for d in e.dopants
+    }
     pairs, costs = [], []
     ion = prototype.mobile_ion
     for dopant in dopants:

@@ -196,7 +196,9 @@ def realise(target: Target, settings: SupercellSettings) -> Plan:
             f"no cell of at most {settings.max_atoms} atoms has images {settings.min_image_A:g} Å apart; raise max_atoms or "
             "lower min_image_A"
         )
-    raise NotRealisable(_too_coarse(target, nearest[1], nearest[2], settings, f"cells of at most {settings.max_atoms} atoms"))
+    raise NotRealisable(
+        _too_coarse(target, nearest[1], nearest[2], settings, f"cells of at most {settings.max_atoms} atoms")
+    )
 
 
 def _too_coarse(target: Target, counts: Counts | None, units: float, settings: SupercellSettings, where: str) -> str:

@@ -164,7 +164,9 @@ def _merge(name: str, sites: list[Site], prototype: Prototype) -> Sublattice:
             amounts[species] = amounts.get(species, 0.0) + fraction * capacity[site.label]
             allowed[species] = (*allowed.get(species, ()), site.label)
     # occupancies like 0.66666667 stand for exact thirds
-    amounts = {s: round(a * 720) / 720 if abs(a * 720 - round(a * 720)) < 1e-2 else round(a, 6) for s, a in amounts.items()}
+    amounts = {
+        s: round(a * 720) / 720 if abs(a * 720 - round(a * 720)) < 1e-2 else round(a, 6) for s, a in amounts.items()
+    }
     vacant = tuple(s.label for s in sites if s.vacant > 1e-3)
     return Sublattice(name, capacity, amounts, {**allowed, "": tuple(capacity) if name == MOBILE else vacant})
 
@@ -263,5 +265,3 @@ def substitute(target: Target, change: Substitution, overrides: Mapping[str, int
     merged.amounts[dopant] = round(merged.amounts.get(dopant, 0.0) + change.amount, 10)
     merged.allowed[dopant] = tuple(dict.fromkeys((*merged.allowed.get(dopant, ()), *labels)))
     target.substitutions.append(Substitution(change.host, dopant, change.amount, labels))
-
-

@@ -59,7 +59,9 @@ def problems_of(path: Path) -> list[Problem]:
         if not problems.found:
             _check_amounts(path, data, cif, problems)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
-        problems.add(f"an entry has the wrong form: {error!r}", where=str(path), remedy="compare with a shipped prototype")
+        problems.add(
+            f"an entry has the wrong form: {error!r}", where=str(path), remedy="compare with a shipped prototype"
+        )
     return problems.found
 
 
@@ -71,7 +73,9 @@ def _check_labels(path: Path, data: dict[str, Any], cif: CifStructure, problems:
     charges = data["oxidation_states"]
     for row in cif.rows:
         if row.element not in charges:
-            problems.add(f"{row.element} (site {row.label}) has no oxidation state", where=where, key="oxidation_states")
+            problems.add(
+                f"{row.element} (site {row.label}) has no oxidation state", where=where, key="oxidation_states"
+            )
         if not 0 < row.occupancy <= 1.0001:
             problems.add("an occupancy must lie in (0, 1]", where=str(path.with_suffix(".cif")), key=row.label,
                          found=f"{row.occupancy:g}")  # fmt: skip
@@ -124,7 +128,9 @@ def _check_amounts(path: Path, data: dict[str, Any], cif: CifStructure, problems
     for site in prototype.sites:
         total = sum(site.occupancy.values())
         if total > 1.001:
-            problems.add(f"site {site.label} is filled to {total:.3f}", where=str(path.with_suffix(".cif")), key=site.label)
+            problems.add(
+                f"site {site.label} is filled to {total:.3f}", where=str(path.with_suffix(".cif")), key=site.label
+            )
     points = np.vstack([s.positions for s in prototype.sites])
     owner = [s for s in prototype.sites for _ in range(s.multiplicity)]
     delta = points[:, None] - points[None]
