@@ -14,7 +14,7 @@ from ionsieve.quantities import quantity
 from ionsieve.records import Estimate
 from ionsieve.report import svg, text
 from ionsieve.report.figure import Cell, Figure
-from ionsieve.verdicts import Flag, Verdict
+from ionsieve.verdicts import Flag, Severity, Verdict
 
 __all__ = ["Section", "environment", "json_script", "render"]
 
@@ -102,6 +102,7 @@ def environment() -> Environment:
         figure_data=figure_data,
         json_script=json_script,
         quantity=quantity,
+        note_flags=[flag.value for flag in Flag if flag.severity is Severity.NOTE],
         severity={flag.value: flag.severity.value for flag in Flag},
         sentence={flag.value: flag.sentence for flag in Flag},
     )

@@ -18,10 +18,9 @@ def _xy(x: float, y: float) -> str:
 
 def draw(figure: Figure) -> Markup:
     """Return one ``<svg>`` element with title and description for screen readers."""
-    longest = max((len(c) for c in figure.y.categories), default=0)
-    left = 64.0 if not longest else min(0.45 * figure.width, 16 + 6.7 * longest)
+    left = 12.0 if figure.y.categories else 64.0
     right, bottom = figure.width - 14.0, figure.height - 46.0
-    top = 40.0 if figure.second_axis else 12.0
+    top = 40.0 if figure.second_axis else 24.0 if any(r.axis == "x" for r in figure.references) else 12.0
     x = scale_of(figure, "x", left, right)
     y = scale_of(figure, "y", top, bottom) if figure.y.categories else scale_of(figure, "y", bottom, top)
     clip = f"clip-{figure.key}"
@@ -37,8 +36,8 @@ def draw(figure: Figure) -> Markup:
             f' height="{bottom - top:.1f}"/></clipPath>'
         ),
         *_axes(figure, x, y, left, right, top, bottom),
-        f'<g clip-path="url(#{escape(clip)})">',
         *_references(figure, x, y, left, right, top, bottom),
+        f'<g clip-path="url(#{escape(clip)})">',
         *(mark for series in figure.series for mark in _series(series, x, y)),
         "</g></svg>",
     ]
@@ -54,6 +53,9 @@ def _axes(figure: Figure, x: Scale, y: Scale, left: float, right: float, top: fl
         labels.append(f'<text x="{px:.1f}" y="{bottom + 17:.1f}" text-anchor="middle">{escape(label)}</text>')
     for value, label in y.ticks():
         py = y(value)
+        if figure.y.categories:  # names stand above their rows, so that the plot keeps its width on a phone
+            labels.append(f'<text class="row" x="{left + 5:.1f}" y="{py - 9:.1f}">{escape(label)}</text>')
+            continue
         grid.append(f"M{left:.1f} {py:.1f}H{right:.1f}")
         labels.append(f'<text x="{left - 7:.1f}" y="{py + 4:.1f}" text-anchor="end">{escape(label)}</text>')
     minor = [f"M{x(v):.1f} {bottom:.1f}v-4" for v in x.minor_ticks()] + [
@@ -90,7 +92,9 @@ def _references(figure: Figure, x: Scale, y: Scale, left: float, right: float, t
         if reference.axis == "x":
             px = x(reference.value)
             parts.append(f'<path class="reference" d="M{px:.1f} {top:.1f}V{bottom:.1f}"/>')
-            parts.append(f'<text class="note" x="{px + 4:.1f}" y="{top + 12:.1f}">{escape(reference.label)}</text>')
+            parts.append(
+                f'<text class="note" x="{px:.1f}" y="{top - 6:.1f}" text-anchor="middle">{escape(reference.label)}</text>'
+            )
         else:
             py = y(reference.value)
             parts.append(f'<path class="reference" d="M{left:.1f} {py:.1f}H{right:.1f}"/>')

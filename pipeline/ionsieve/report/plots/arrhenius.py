@@ -168,6 +168,6 @@ def overview(estimates: Sequence[tuple[str, CandidateEstimate]], key: str = "arr
         second_axis=tuple((1000 / T, str(T)) for T in _TICKS_K),
         second_label="T (K)",
         rows=tuple(rows),
-        width=760,
-        height=430,
+        width=560,
+        height=400,
     )

@@ -9,7 +9,7 @@ from ionsieve.report.text import estimate_text, formula_text, interval_text, pro
 __all__ = ["forest"]
 
 
-def forest(ranking: Ranking, *, most: int = 20) -> Figure | None:
+def forest(ranking: Ranking, *, most: int = 15) -> Figure | None:
     """Return conductivities of the first `most` ranked candidates as a forest plot."""
     rows = [row for row in ranking.rows if row.section == "ranked"][:most]
     if not rows:
@@ -52,7 +52,7 @@ def forest(ranking: Ranking, *, most: int = 20) -> Figure | None:
                 ),
             ),
         ),
-        references=tuple(Reference("x", t, f"target {target_text(t)}") for t in ranking.targets_S_per_cm),
+        references=tuple(Reference("x", t, target_text(t)) for t in ranking.targets_S_per_cm),
         rows=tuple(
             {
                 "rank": row.rank,
@@ -66,6 +66,6 @@ def forest(ranking: Ranking, *, most: int = 20) -> Figure | None:
             }
             for row in rows
         ),
-        width=760,
-        height=74 + 24 * len(rows),
+        width=520,
+        height=72 + 32 * len(rows),
     )
