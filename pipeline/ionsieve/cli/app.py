@@ -68,6 +68,8 @@ def _root(
 
 
 for _name in COMMANDS:
+    if not (__import__("pathlib").Path(__file__).parent / f"{_name}.py").exists():
+        continue
     importlib.import_module(f"ionsieve.cli.{_name}").register(app)
 
 

@@ -22,9 +22,9 @@ def register(app: typer.Typer) -> None:
         """Rank what is known so far and print the table."""
         from ionsieve.cli.table import print_ranking
         from ionsieve.ranking import to_csv
-        from ionsieve.screening import rank_folder
+        from ionsieve.report import load_results
 
-        ranking = rank_folder(folder)
+        ranking = load_results(folder).ranking
         if json:
             typer.echo(ranking.to_json(), nl=False)
         elif csv:

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 from ionsieve.records import Estimate, Ranking
 from ionsieve.verdicts import Verdict
 
-__all__ = ["interval", "print_ranking"]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["console", "interval", "print_ranking"]
+
+#: Width of tables that go to a file or a pipe; a terminal has its own.
+FILE_WIDTH = 150
 
 SECTIONS = {
     "ranked": "Ranked",
     "bounded": "Only bounded: too few jumps were seen",
+    "excluded": "Outside the campaign's hard limits",
+    "waiting": "Not measured yet",
     "failed": "Failed, with the reason",
     "sieved": "Sieved out before molecular dynamics",
 }
+
+
+def console() -> Console:
+    """Return a console that does not fold tables to 80 columns when the output is no terminal."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
 
 
 def interval(estimate: Estimate, form: str = ".1e") -> str:
@@ -26,10 +44,9 @@ def interval(estimate: Estimate, form: str = ".1e") -> str:
 
 def print_ranking(ranking: Ranking) -> None:
     """Print the sections of a ranking, the flags in words, and how far to trust them."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    out = console()
     temperature = f"{ranking.target_temperature_K:g} K"
     for section, title in SECTIONS.items():
         rows = [row for row in ranking.rows if row.section == section]
@@ -59,12 +76,12 @@ def print_ranking(ranking: Ranking) -> None:
             table.add_column("reason", overflow="fold")
             for row in rows:
                 table.add_row(row.formula or row.candidate_id, row.reason or row.outcome.sentence)
-        console.print(table)
+        out.print(table)
     flags = sorted({flag for row in ranking.rows for flag in row.flags})
     if flags:
-        console.print("Flags", style="bold")
+        out.print("Flags", style="bold")
         for flag in flags:
-            console.print(f"  {flag.value}: {flag.sentence}", highlight=False)
+            out.print(f"  {flag.value}: {flag.sentence}", highlight=False)
     if ranking.trust:
-        console.print("\nHow far to trust this table", style="bold")
-        console.print(ranking.trust, highlight=False)
+        out.print("\nHow far to trust this table", style="bold")
+        out.print(ranking.trust, highlight=False)

@@ -28,10 +28,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _validate(name: str, *, timing: bool) -> int:
-    from rich.console import Console
     from rich.table import Table
 
     from ionsieve.campaign import find_campaign, load_campaign
+    from ionsieve.cli.table import console as make_console
     from ionsieve.generate import expand
     from ionsieve.stages.base import potential_preimage
     from ionsieve.verdicts import Outcome
@@ -40,7 +40,7 @@ def _validate(name: str, *, timing: bool) -> int:
     potential_preimage(campaign.potential)  # a missing model file shows here, before anything runs
     candidates = expand(campaign.generate)
     good = [c for c in candidates if c.outcome is Outcome.COMPLETED]
-    console = Console()
+    console = make_console()
     table = Table(title=f"{campaign.name}: {len(candidates)} candidates", title_justify="left")
     for header, justify in (
         ("candidate", "left"),
@@ -82,8 +82,8 @@ def _validate(name: str, *, timing: bool) -> int:
         seconds, device = _seconds_per_atom_step(campaign, round(atom_steps / max(steps, 1)))
         hours = seconds * atom_steps / 3600
         console.print(
-            f"about {hours:.2g} {'core' if device == 'cpu' else 'device'}-hours of MD on {device} as timed here just now "
-            f"({seconds * 1e6:.0f} µs an atom and step, one system at a time), relaxation and analysis not counted",
+            f"about {hours:.2g} {'core' if device == 'cpu' else 'device'}-hours of MD on {device} as timed here just now ("
+            f"{seconds * 1e6:.0f} µs an atom and step, one system at a time), relaxation and analysis not counted",
             highlight=False,
         )
     console.print(

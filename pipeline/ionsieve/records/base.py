@@ -19,7 +19,7 @@ class Frozen(BaseModel):
     """A frozen part of a record or of settings: unknown keys, NaN and infinity are refused."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, ser_json_inf_nan="constants", validate_default=True
+        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, serialize_by_alias=True
     )
 
 

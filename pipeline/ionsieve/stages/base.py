@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from ionsieve.errors import BugError
@@ -11,7 +13,7 @@ from ionsieve.potentials.settings import PotentialSettings
 from ionsieve.records import FileReference, Frozen, Record
 from ionsieve.store import Request, Store
 
-__all__ = ["Stage", "StageRun", "input_key", "input_keys", "potential_preimage", "scratch_files"]
+__all__ = ["Stage", "StageRun", "input_key", "input_keys", "plain", "potential_preimage", "scratch_files"]
 
 #: run(request, store, deadline_s) -> the record, or None when the work is unfinished and saved: ask again.
 StageRun = Callable[[Request, Store, float | None], Record | None]
@@ -59,6 +61,21 @@ def input_keys(request: Request, name: str) -> tuple[str, ...]:
     return (keys,) if isinstance(keys, str) else tuple(keys)
 
 
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> Mapping[str, Any]:
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
+
+
+def plain(*parts: Frozen, exclude: frozenset[str] = frozenset(), **named: Frozen) -> Mapping[str, Any]:
+    """Return settings as plain JSON: equal settings give the same object, so that an address writes them out once."""
+    if named:
+        texts = (f"{json.dumps(name)}:{part.model_dump_json()}" for name, part in named.items())
+        return _parsed("{" + ",".join(texts) + "}")
+    (only,) = parts
+    return _parsed(only.model_dump_json(exclude=set(exclude)))
+
+
 def potential_preimage(settings: PotentialSettings) -> Mapping[str, Any]:
     """Return what determines the potential's numbers: weights by digest, precision, head; not the device, not the path.
 
@@ -67,6 +84,12 @@ def potential_preimage(settings: PotentialSettings) -> Mapping[str, Any]:
     SetupError
         When a model file is missing.
     """
+    return _preimage(settings.model_dump_json())
+
+
+@lru_cache(maxsize=16)
+def _preimage(text: str) -> Mapping[str, Any]:
+    settings = PotentialSettings.model_validate_json(text)
     from ionsieve.potentials import catalogue, digest
     from ionsieve.potentials.registry import resolve_file
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ionsieve.campaign import Campaign
 from ionsieve.records import CandidateEstimate, Measurement
-from ionsieve.stages.base import Stage, input_keys
+from ionsieve.stages.base import Stage, input_keys, plain
 from ionsieve.store import Request, Store
 from ionsieve.transport.settings import TransportSettings
 
@@ -22,7 +22,7 @@ def request(measure_keys: Sequence[str], campaign: Campaign) -> Request:
         NAME,
         PHYSICS,
         inputs={"measure": sorted(measure_keys)},
-        settings=campaign.transport.model_dump(mode="json"),
+        settings=plain(campaign.transport),
     )
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
-
 from ionsieve.campaign import Campaign
 from ionsieve.generate.settings import GenerateSettings
 from ionsieve.records import Candidate, GeneratedCandidate
-from ionsieve.stages.base import Stage
+from ionsieve.stages.base import Stage, plain
 from ionsieve.store import Request, Store
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
@@ -18,16 +14,12 @@ NAME = "generate"
 PHYSICS = 1
 
 
-@lru_cache(maxsize=8)
-def _own_settings(settings: GenerateSettings) -> Mapping[str, Any]:
-    # The recipes have become candidates: adding a recipe must not re-address the others.
-    return settings.model_dump(mode="json", by_alias=True, exclude={"recipes"})
-
-
 def request(candidate: Candidate, campaign: Campaign) -> Request:
     """Ask for the configurations of one candidate of `generate.expand`."""
     parameters = {"candidate": candidate.to_dict(), "seed": campaign.seed}
-    return Request(NAME, PHYSICS, parameters=parameters, settings=_own_settings(campaign.generate))
+    # The recipes have become candidates: adding a recipe must not re-address the others.
+    settings = plain(campaign.generate, exclude=frozenset({"recipes"}))
+    return Request(NAME, PHYSICS, parameters=parameters, settings=settings)
 
 
 def run(request: Request, store: Store, deadline_s: float | None = None) -> GeneratedCandidate:

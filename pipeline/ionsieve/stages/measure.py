@@ -15,7 +15,7 @@ from ionsieve.records import (
     Measurement,
     RunRecord,
 )
-from ionsieve.stages.base import Stage, input_key
+from ionsieve.stages.base import Stage, input_key, plain
 from ionsieve.store import Request, Store
 from ionsieve.transport.settings import TransportSettings
 
@@ -35,10 +35,7 @@ def request(simulate_key: str, generate_key: str, index: int, campaign: Campaign
         PHYSICS,
         inputs={"simulate": simulate_key, "generate": generate_key},
         parameters={"index": index},
-        settings={
-            "transport": campaign.transport.model_dump(mode="json"),
-            "channels": campaign.sieve.model_dump(mode="json"),
-        },
+        settings=plain(transport=campaign.transport, channels=campaign.sieve),
     )
 
 

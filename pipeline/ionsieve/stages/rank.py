@@ -17,7 +17,7 @@ from ionsieve.records import (
     RunRecord,
     StaticDescriptors,
 )
-from ionsieve.stages.base import Stage, input_keys
+from ionsieve.stages.base import Stage, input_keys, plain
 from ionsieve.store import Request, Store
 from ionsieve.verdicts import Flag, Outcome
 
@@ -51,7 +51,7 @@ def request(
         PHYSICS,
         inputs={name: sorted(keys) for name, keys in groups.items()},
         parameters={"campaign": campaign.name},
-        settings=campaign.ranking.model_dump(mode="json"),
+        settings=plain(campaign.ranking),
     )
 
 

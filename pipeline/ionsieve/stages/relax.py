@@ -8,7 +8,7 @@ from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import RelaxSettings
 from ionsieve.potentials.settings import PotentialSettings
 from ionsieve.records import CrystalStructure, GeneratedCandidate, PotentialIdentity, RelaxedConfiguration
-from ionsieve.stages.base import Stage, input_key, potential_preimage
+from ionsieve.stages.base import Stage, input_key, plain, potential_preimage
 from ionsieve.store import Request, Store
 from ionsieve.verdicts import Outcome
 
@@ -26,7 +26,7 @@ def request(generate_key: str, index: int, campaign: Campaign) -> Request:
         inputs={"generate": generate_key},
         parameters={"index": index},
         settings={
-            "relax": campaign.relax.model_dump(mode="json"),
+            "relax": plain(campaign.relax),
             "potential": potential_preimage(campaign.potential),
         },
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ionsieve.campaign import Campaign
 from ionsieve.channels.settings import ChannelSettings
 from ionsieve.records import GeneratedCandidate, StaticDescriptors
-from ionsieve.stages.base import Stage, input_key
+from ionsieve.stages.base import Stage, input_key, plain
 from ionsieve.store import Request, Store
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
@@ -21,7 +21,7 @@ def request(generate_key: str, index: int, campaign: Campaign) -> Request:
         PHYSICS,
         inputs={"generate": generate_key},
         parameters={"index": index},
-        settings=campaign.sieve.model_dump(mode="json"),
+        settings=plain(campaign.sieve),
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.records import GeneratedCandidate, Record, RelaxedConfiguration, Run, RunRecord
-from ionsieve.stages.base import Stage, input_key, potential_preimage
+from ionsieve.stages.base import Stage, input_key, plain, potential_preimage
 from ionsieve.stages.relax import identify, potential_settings
 from ionsieve.store import Request, Store
 
@@ -19,13 +18,21 @@ NAME = "simulate"
 PHYSICS = 1
 
 
-@lru_cache(maxsize=64)
+_SHARED: dict[int, tuple[Campaign, dict[str, Mapping[str, Any]]]] = {}
+
+
 def _own_settings(campaign: Campaign, family: str) -> Mapping[str, Any]:
-    dynamics = campaign.simulate.dynamics_for(family, campaign.dynamics)
-    return {
-        "dynamics": dynamics.model_dump(mode="json"),
-        "potential": potential_preimage(campaign.potential),
-    }
+    """Settings of a family's runs; one object a family, so that many requests share its text."""
+    held = _SHARED.get(id(campaign))
+    if held is None or held[0] is not campaign:
+        _SHARED.clear()
+        held = _SHARED[id(campaign)] = (campaign, {})
+    if family not in held[1]:
+        held[1][family] = {
+            "dynamics": plain(campaign.simulate.dynamics_for(family, campaign.dynamics)),
+            "potential": potential_preimage(campaign.potential),
+        }
+    return held[1][family]
 
 
 def request(
