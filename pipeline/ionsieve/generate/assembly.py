@@ -180,6 +180,6 @@ def _spread(
         lack = limit - distance
         if lack.max() <= 1e-3:
             break
-        push = np.where(lack > 0, 0.5 * lack / np.maximum(distance, 1e-3), 0.0)
+        push = 0.5 * np.clip(lack, 0.0, None) / np.maximum(distance, 1e-3)
         points[index] += 0.5 * (push[:, :, None] * delta).sum(axis=1)
     return points, float(np.abs(points - start).max())

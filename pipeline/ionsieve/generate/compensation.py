@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from ionsieve.generate.formula import format_formula
+from ionsieve.generate.prototypes import Prototype
 from ionsieve.generate.settings import CompensationSettings
-from ionsieve.generate.targets import Substitution, Target, charge_of, host_species, sites_of_host, substitute
+from ionsieve.generate.sites import minimum_distances
+from ionsieve.generate.targets import INTERSTITIAL, Sublattice, Substitution, Target, charge_of, host_species, sites_of_host, substitute
 
-__all__ = ["NotBalanced", "compensate", "open_interstitials", "room_for_mobile"]
+__all__ = ["NotBalanced", "add_mobile", "compensate", "crowded_sites", "room_for_mobile"]
 
 EPSILON = 1e-6
 
@@ -40,14 +43,48 @@ def room_for_mobile(target: Target) -> float:
     return max(0.0, target.mobile.vacant) + interstitial_room(target)
 
 
-def open_interstitials(target: Target) -> None:
-    """Add the prototype's empty mobile sites to the mobile sublattice."""
-    mobile = target.mobile
-    for site in target.prototype.sites:
-        if site.interstitial and site.label not in mobile.capacity:
-            mobile.capacity[site.label] = target.prototype.per_formula_unit(site)
-            mobile.allowed[target.mobile_ion] = (*mobile.allowed[target.mobile_ion], site.label)
+def add_mobile(target: Target, extra: float) -> str:
+    """Put `extra` mobile ions a formula unit on empty sites; return in words where.
+
+    Vacant regular sites are filled first, then the prototype's interstitial sites that lie clear of the regular ones; both
+    then form one sublattice, over which the ordering distributes all mobile ions. What is left goes on interstitial sites
+    that crowd regular ones, as a sublattice of its own: there each ion pushes its neighbours aside.
+    """
+    prototype, ion, mobile = target.prototype, target.mobile_ion, target.mobile
+    where = ["vacant regular sites"] if mobile.vacant > EPSILON else []
+    have = mobile.amounts.get(ion, 0.0)
+    crowded = crowded_sites(prototype)
+    empty = [s for s in prototype.sites if s.interstitial and s.label not in mobile.capacity]
+    if mobile.vacant < extra - EPSILON:
+        for site in (s for s in empty if s.label not in crowded):
+            mobile.capacity[site.label] = prototype.per_formula_unit(site)
+            mobile.allowed[ion] = (*mobile.allowed[ion], site.label)
             mobile.allowed[""] = (*mobile.allowed[""], site.label)
+            where.append(f"interstitial site {site.label}")
+    inside = min(extra, max(0.0, mobile.vacant))
+    mobile.amounts[ion] = round(have + inside, 10)
+    rest = round(extra - inside, 10)
+    if rest > EPSILON:
+        sites = [s for s in empty if s.label in crowded]
+        labels = tuple(s.label for s in sites)
+        capacity = {s.label: prototype.per_formula_unit(s) for s in sites}
+        target.sublattices.append(Sublattice(INTERSTITIAL, capacity, {ion: rest}, {ion: labels, "": labels}))
+        where.append(f"crowded interstitial site {'/'.join(labels)}, neighbours pushed aside")
+    return " and ".join(where)
+
+
+@lru_cache(maxsize=256)
+def crowded_sites(prototype: Prototype) -> frozenset[str]:
+    """Labels of interstitial sites that lie within the exclusion distance of a regular mobile site."""
+    out = set()
+    for empty in (s for s in prototype.sites if s.interstitial):
+        for regular in (s for s in prototype.sites if s.mobile and not s.interstitial):
+            a, b = sorted((empty.label, regular.label))
+            limit = prototype.exclusions_A.get((a, b), 0.0)
+            distance = minimum_distances(empty.positions[:1], regular.positions, prototype.cell)
+            if float(distance.min()) < limit:
+                out.add(empty.label)
+    return frozenset(out)
 
 
 def _mends(target: Target, excess: float) -> str:
@@ -141,11 +178,7 @@ def compensate(target: Target, wanted: CompensationSettings, overrides: Mapping[
             f"{left}: {extra:.4g} {ion} more a formula unit are needed, and {target.prototype.name} has room for {room:.4g} on "
             f"sites with known coordinates{cause}. It would be mended by {_mends(target, excess)}"
         )
-    where = "vacant regular sites"
-    if mobile.vacant < extra - EPSILON:
-        open_interstitials(target)
-        where = "interstitial sites" if mobile.vacant <= EPSILON else "vacant regular and interstitial sites"
-    mobile.amounts[ion] = round(have + extra, 10)
+    where = add_mobile(target, extra)
     target.mechanism = "interstitial"
     target.reason = f"{what} removes {-excess:.4g} charges a formula unit: {extra:.4g} {ion} more on {where}"
 

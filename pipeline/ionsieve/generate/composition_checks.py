@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 from ionsieve.generate.ions import radius_A
+from ionsieve.generate.settings import CheckSettings
 from ionsieve.generate.supercells import Plan
 from ionsieve.generate.targets import Target
+from ionsieve.records.candidate import Check
 from ionsieve.verdicts import Flag
 
-__all__ = ["composition_flags", "radius_mismatch", "tolerance_factor"]
+__all__ = ["composition_checks", "radius_mismatch", "tolerance_factor"]
 
 
 def radius_mismatch(target: Target) -> dict[str, float]:
@@ -58,16 +60,38 @@ def tolerance_factor(target: Target) -> float | None:
 _GROUP_RADII_A = {"BH4": 1.93, "BF4": 2.32, "NH2": 1.90, "OH": 1.33, "NO2": 1.92, "CN": 1.91, "SH": 2.07}
 
 
-def composition_flags(
-    target: Target, plan: Plan | None, *, max_mismatch: float = 0.30, bounds: tuple[float, float] = (0.75, 1.05)
-) -> tuple[Flag, ...]:
-    """Flags of a candidate before any structure is made."""
-    flags = []
+def composition_checks(
+    target: Target, plan: Plan | None, settings: CheckSettings
+) -> tuple[tuple[Check, ...], tuple[Flag, ...]]:
+    """Checks and flags of a candidate before any structure is made."""
+    checks, flags = [], []
     if plan is not None and plan.counts.error > 1e-6:
         flags.append(Flag.COMPOSITION_ERROR)
-    if any(abs(m) > max_mismatch for m in radius_mismatch(target).values()):
-        flags.append(Flag.RADIUS_MISMATCH)
+    mismatch = radius_mismatch(target)
+    if mismatch:
+        worst = max(mismatch, key=lambda k: abs(mismatch[k]))
+        passed = abs(mismatch[worst]) <= settings.max_radius_mismatch
+        checks.append(
+            Check(
+                name="ionic radius mismatch",
+                passed=passed,
+                value=round(100 * mismatch[worst], 2),
+                unit="%",
+                bounds=f"within ±{100 * settings.max_radius_mismatch:g} %",
+                detail=", ".join(f"{k} {100 * v:+.1f} %" for k, v in mismatch.items()),
+            )
+        )
+        if not passed:
+            flags.append(Flag.RADIUS_MISMATCH)
     factor = tolerance_factor(target)
-    if factor is not None and not bounds[0] <= factor <= bounds[1]:
-        flags.append(Flag.TOLERANCE_FACTOR)
-    return tuple(flags)
+    if factor is not None:
+        low, high = settings.tolerance_factor
+        passed = low <= factor <= high
+        checks.append(
+            Check(
+                name="Goldschmidt tolerance factor", passed=passed, value=round(factor, 4), bounds=f"{low:g} to {high:g}"
+            )
+        )
+        if not passed:
+            flags.append(Flag.TOLERANCE_FACTOR)
+    return tuple(checks), tuple(flags)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ionsieve.errors import InputError, Problems
 from ionsieve.generate.compensation import NotBalanced, compensate
-from ionsieve.generate.composition_checks import composition_flags
+from ionsieve.generate.composition_checks import composition_checks
 from ionsieve.generate.formula import flatten, format_formula
 from ionsieve.generate.grid import grid_changes
 from ionsieve.generate.groups import GROUPS
@@ -22,7 +22,7 @@ from ionsieve.generate.provenance import software_versions, spec_sha256
 from ionsieve.generate.settings import CompensationSettings, GenerateSettings, Recipe, SupercellSettings, level_values
 from ionsieve.generate.solve import NoPrototype, solve_formula
 from ionsieve.generate.supercells import NotRealisable, Plan, realise
-from ionsieve.generate.targets import Substitution, Target, base_target, substitute
+from ionsieve.generate.targets import INTERSTITIAL, MOBILE, Substitution, Target, base_target, substitute
 from ionsieve.records.candidate import Candidate, SiteChange
 from ionsieve.verdicts import Outcome
 
@@ -81,12 +81,11 @@ def _unique(candidate: Candidate, seen: dict[str, str]) -> Candidate | None:
 
 
 def _candidates_of(recipe: Recipe, settings: GenerateSettings, folders: Sequence[str | Path]) -> Iterator[Candidate]:
-    wanted, cell = settings.compensation_of(recipe), settings.supercell_of(recipe)
     if recipe.formula is not None:
-        yield from _from_formula(recipe, folders, wanted, cell)
+        yield from _from_formula(recipe, folders, settings)
     elif recipe.grid is not None:
         for prototype, changes in grid_changes(recipe.grid, folders, recipe.oxidation_states):
-            yield _candidate(prototype, changes, recipe, wanted, cell)
+            yield _candidate(prototype, changes, recipe, settings)
     else:
         assert recipe.prototype is not None
         prototype = load(recipe.prototype, folders)
@@ -97,11 +96,11 @@ def _candidates_of(recipe: Recipe, settings: GenerateSettings, folders: Sequence
         ]
         for combination in itertools.product(*slots):
             changes = [Substitution(h, d, level) for h, d, level in combination if level > 0]
-            yield _candidate(prototype, changes, recipe, wanted, cell)
+            yield _candidate(prototype, changes, recipe, settings)
 
 
 def _from_formula(
-    recipe: Recipe, folders: Sequence[str | Path], wanted: CompensationSettings, cell: SupercellSettings
+    recipe: Recipe, folders: Sequence[str | Path], settings: GenerateSettings
 ) -> Iterator[Candidate]:
     assert recipe.formula is not None
     try:
@@ -109,7 +108,7 @@ def _from_formula(
     except NoPrototype as error:
         yield _refused_formula(recipe, str(error))
         return
-    yield _finish(target, recipe, wanted, cell, stated=True)
+    yield _finish(target, recipe, settings, stated=True)
 
 
 def _refused_formula(recipe: Recipe, reason: str) -> Candidate:
@@ -132,19 +131,19 @@ def _candidate(
     prototype: Prototype,
     changes: Sequence[Substitution],
     recipe: Recipe,
-    wanted: CompensationSettings,
-    cell: SupercellSettings,
+    settings: GenerateSettings,
 ) -> Candidate:
     target = base_target(prototype)
     for change in changes:
         substitute(target, change, recipe.oxidation_states)
-    return _finish(target, recipe, wanted, cell, stated=False)
+    return _finish(target, recipe, settings, stated=False)
 
 
 def _finish(
-    target: Target, recipe: Recipe, wanted: CompensationSettings, cell: SupercellSettings, *, stated: bool
+    target: Target, recipe: Recipe, settings: GenerateSettings, *, stated: bool
 ) -> Candidate:
     """Compensate, choose the cell, and write the candidate."""
+    wanted, cell = settings.compensation_of(recipe), settings.supercell_of(recipe)
     outcome, reason, plan = Outcome.COMPLETED, "", None
     asked = list(target.substitutions)
     try:
@@ -159,7 +158,7 @@ def _finish(
             plan = realise(target, cell)
         except NotRealisable as error:
             outcome, reason = Outcome.NOT_REALISABLE, str(error)
-    return _record(target, asked, recipe, wanted, cell, plan, outcome, reason)
+    return _record(target, asked, recipe, settings, plan, outcome, reason)
 
 
 def _state_balance(target: Target) -> None:
@@ -168,7 +167,7 @@ def _state_balance(target: Target) -> None:
         return
     excess = target.charge
     z = target.charges[target.mobile_ion]
-    have = target.mobile.amounts.get(target.mobile_ion, 0.0)
+    have = target.mobile_amount
     raise NotBalanced(
         f"the formula as written carries {excess:+.4g} charges a formula unit; it would be neutral with "
         f"{have - excess / z:.4g} {target.mobile_ion} instead of {have:.4g}, or with other oxidation states "
@@ -180,14 +179,14 @@ def _record(
     target: Target,
     asked: Sequence[Substitution],
     recipe: Recipe,
-    wanted: CompensationSettings,
-    cell: SupercellSettings,
+    settings: GenerateSettings,
     plan: Plan | None,
     outcome: Outcome,
     reason: str,
 ) -> Candidate:
     prototype = target.prototype
     composition = target.composition
+    wanted, cell = settings.compensation_of(recipe), settings.supercell_of(recipe)
     spec: dict[str, Any] = {
         "prototype": prototype.name,
         "prototype_sha256": prototype.sha256,
@@ -219,7 +218,7 @@ def _record(
         },
         "asked": [vars(s) | {"labels": list(s.labels)} for s in asked],
         "substitutions": [vars(s) | {"labels": list(s.labels)} for s in target.substitutions],
-        "mobile_sites_used": list(target.mobile.capacity),
+        "mobile_sites_used": [x for s in target.sublattices if s.name in (MOBILE, INTERSTITIAL) for x in s.capacity],
         "notes": list(target.notes),
         "software": software_versions(),
     }
@@ -249,7 +248,8 @@ def _record(
             "min_image_A": plan.min_image_A,
             "composition_error": plan.counts.error,
         }
-    flags = composition_flags(target, plan)
+    checks, flags = composition_checks(target, plan, settings.checks)
+    provenance["composition_checks"] = [c.model_dump(mode="json") for c in checks]
     return Candidate(
         candidate_id=_identity(prototype, asked, composition, target),
         prototype=prototype.name,
@@ -303,7 +303,7 @@ def _framework(target: Target) -> tuple[str, ...]:
     mobile = set(target.mobile.amounts)
     found: dict[str, None] = {}
     for sublattice in target.sublattices:
-        if sublattice is target.mobile:
+        if sublattice.name in (MOBILE, INTERSTITIAL):
             continue
         for species, amount in sublattice.amounts.items():
             if amount > 1e-9:

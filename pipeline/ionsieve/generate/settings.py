@@ -89,6 +89,9 @@ class SupercellSettings(Frozen):
         10.0, gt=0, le=40, description="shortest distance between an atom and its periodic image, Å"
     )
     max_atoms: int = Field(500, ge=4, le=20000, description="largest number of atoms in a cell")
+    min_mobile_ions: int = Field(
+        8, ge=1, description="fewest mobile ions in a cell: fewer give no statistics of their motion"
+    )
     composition_tolerance: float = Field(
         0.02, ge=0, lt=1, description="largest relative deviation of any element's amount from its target"
     )
@@ -162,7 +165,10 @@ class CheckSettings(Frozen):
     min_like_charge_A: float = Field(
         1.6, gt=0, description="shortest distance of two cations or two anions in different polyanions, Å"
     )
-    max_gii: float = Field(0.45, gt=0, description="global instability index above which a flag is set, v.u.")
+    max_gii: float = Field(0.35, gt=0, description="global instability index above which a flag is set, v.u.")
+    max_gii_above_prototype: float = Field(
+        0.1, ge=0, description="and by which it must exceed that of the prototype's average structure, v.u."
+    )
     max_radius_mismatch: float = Field(0.30, gt=0, description="relative radius difference above which a flag is set")
     tolerance_factor: tuple[float, float] = Field(
         (0.75, 1.05), description="Goldschmidt factor of anti-perovskites outside which a flag is set"

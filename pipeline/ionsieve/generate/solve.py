@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from ionsieve.errors import InputError
-from ionsieve.generate.compensation import open_interstitials, room_for_mobile
+from ionsieve.generate.compensation import add_mobile, room_for_mobile
 from ionsieve.generate.formula import flatten, parse_formula
 from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.ions import COMMON_CHARGES, MOBILE_IONS, radius_A
@@ -201,7 +201,9 @@ def _target_of(text: str, solution: _Solution, overrides: Mapping[str, int]) -> 
     mobile = target.mobile
     mobile.amounts[ion] = solution.mobile_amount
     if mobile.vacant < -1e-6:
-        open_interstitials(target)
+        overflow = -mobile.vacant
+        mobile.amounts[ion] = solution.mobile_amount - overflow
+        target.notes.append(f"mobile ions beyond the regular sites stand on {add_mobile(target, overflow)}")
     difference = solution.mobile_amount - before
     on_mobile = sum(a for s, a in mobile.amounts.items() if s != ion)
     if difference + on_mobile > 1e-4:

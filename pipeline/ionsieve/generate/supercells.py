@@ -14,7 +14,7 @@ from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.lattice import best_superlattices, shortest_vector_A
 from ionsieve.generate.prototypes import Prototype
 from ionsieve.generate.settings import SupercellSettings
-from ionsieve.generate.targets import MOBILE, Sublattice, Target
+from ionsieve.generate.targets import INTERSTITIAL, MOBILE, Sublattice, Target
 
 __all__ = ["Counts", "NotRealisable", "Plan", "count_atoms", "realise"]
 
@@ -96,10 +96,12 @@ def _roundings(sublattice: Sublattice, units: float) -> list[dict[str, int]]:
     return out
 
 
-def _mobile_roundings(target: Target, units: float, charge: int) -> list[dict[str, int]]:
-    """Whole atoms of the mobile sublattice that neutralise `charge` of the rest."""
+def _mobile_roundings(target: Target, units: float, charge: int) -> list[dict[str, dict[str, int]]]:
+    """Whole atoms of the mobile and the interstitial sublattice that neutralise `charge` of the rest."""
     mobile, ion = target.mobile, target.mobile_ion
     sites = round(sum(mobile.capacity.values()) * units)
+    crowded = next((s for s in target.sublattices if s.name == INTERSTITIAL), None)
+    more = round(sum(crowded.capacity.values()) * units) if crowded else 0
     z = target.charges[ion]
     dopants = [s for s, a in mobile.amounts.items() if s != ion and a > EPSILON]
     choices = []
@@ -110,9 +112,13 @@ def _mobile_roundings(target: Target, units: float, charge: int) -> list[dict[st
     for pick in itertools.product(*choices):
         held = sum(n * target.charges[s] for n, s in zip(pick, dopants, strict=True))
         count, rest = divmod(-(charge + held), z)
-        vacant = sites - sum(pick) - count
-        if rest == 0 and count >= 0 and vacant >= 0:
-            out.append({**dict(zip(dopants, pick, strict=True)), ion: count, "": vacant})
+        regular = min(count, sites - sum(pick))
+        if rest or count < 0 or regular < 0 or count - regular > more:
+            continue
+        placed = {MOBILE: {**dict(zip(dopants, pick, strict=True)), ion: regular, "": sites - sum(pick) - regular}}
+        if crowded:
+            placed[INTERSTITIAL] = {ion: count - regular, "": more - count + regular}
+        out.append(placed)
     return out
 
 
@@ -122,14 +128,14 @@ def count_atoms(target: Target, units: float) -> Counts | None:
     The error is the largest relative deviation of a species' amount from its target.
     """
     wanted = target.composition
-    framework = [s for s in target.sublattices if s.name != MOBILE]
+    framework = [s for s in target.sublattices if s.name not in (MOBILE, INTERSTITIAL)]
     best: Counts | None = None
     best_key: tuple[float, float, tuple[int, ...]] | None = None
     options = [_roundings(s, units) for s in framework]
     for pick in itertools.islice(itertools.product(*options), MAX_ROUNDINGS):
         charge = sum(n * target.charges[s] for counts in pick for s, n in counts.items() if s)
         for mobile in _mobile_roundings(target, units, charge):
-            by_sublattice = {MOBILE: mobile}
+            by_sublattice = dict(mobile)
             by_sublattice.update({s.name: c for s, c in zip(framework, pick, strict=True)})
             counts = Counts(by_sublattice, 0.0, "", 0)
             totals = counts.totals()
@@ -175,6 +181,8 @@ def realise(target: Target, settings: SupercellSettings) -> Plan:
         units = index * per_primitive
         counts = count_atoms(target, units)
         if counts is None or counts.n_atoms > settings.max_atoms:
+            continue
+        if counts.totals().get(target.mobile_ion, 0) < settings.min_mobile_ions:
             continue
         found = _cell_of_index(prototype, index, settings.min_image_A)
         if found is not None and (nearest is None or counts.error < nearest[0] - 1e-9):

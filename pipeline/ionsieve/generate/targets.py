@@ -15,9 +15,11 @@ from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.ions import COMMON_CHARGES, is_element
 from ionsieve.generate.prototypes import Prototype, Site
 
-__all__ = ["MOBILE", "Sublattice", "Substitution", "Target", "base_target", "charge_of", "sites_of_host", "substitute"]
+__all__ = ["INTERSTITIAL", "MOBILE", "Sublattice", "Substitution", "Target", "base_target", "charge_of", "sites_of_host", "substitute"]
 
 MOBILE = "mobile"
+#: Sublattice of the mobile ions that must share crowded sites with the regular ones.
+INTERSTITIAL = "interstitial"
 EPSILON = 1e-7
 
 
@@ -75,10 +77,15 @@ class Target:
         return next(s for s in self.sublattices if s.name == MOBILE)
 
     @property
+    def mobile_amount(self) -> float:
+        """Mobile ions a formula unit, on regular and interstitial sites."""
+        return sum(s.amounts.get(self.mobile_ion, 0.0) for s in self.sublattices if s.name in (MOBILE, INTERSTITIAL))
+
+    @property
     def composition(self) -> dict[str, float]:
         """Species to atoms a formula unit: mobile ion first, dopants beside their sites."""
         out: dict[str, float] = {self.mobile_ion: 0.0}
-        for sublattice in sorted(self.sublattices, key=lambda s: s.name != MOBILE):
+        for sublattice in sorted(self.sublattices, key=lambda s: s.name not in (MOBILE, INTERSTITIAL)):
             for species, amount in sublattice.amounts.items():
                 out[species] = out.get(species, 0.0) + amount
         return {s: a for s, a in out.items() if a > EPSILON}
