@@ -67,7 +67,7 @@ def extent(values: Iterable[float], axis: Axis) -> tuple[float, float]:
     if axis.limits:
         return axis.limits
     if axis.categories:
-        return -0.8, len(axis.categories) - 0.6
+        return -0.8, len(axis.categories) - 0.45
     finite = [v for v in values if math.isfinite(v) and (axis.scale == "linear" or v > 0)]
     if not finite:
         return (0.1, 10.0) if axis.scale == "log" else (0.0, 1.0)

@@ -86,22 +86,21 @@ def _axes(figure: Figure, x: Scale, y: Scale, left: float, right: float, top: fl
     return [*parts, *labels]
 
 
+def _note(x: float, y: float, anchor: str, text: str) -> str:
+    return f'<text class="note" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
 def _references(figure: Figure, x: Scale, y: Scale, left: float, right: float, top: float, bottom: float) -> list[str]:
     parts = []
     for reference in figure.references:
         if reference.axis == "x":
             px = x(reference.value)
             parts.append(f'<path class="reference" d="M{px:.1f} {top:.1f}V{bottom:.1f}"/>')
-            parts.append(
-                f'<text class="note" x="{px:.1f}" y="{top - 6:.1f}" text-anchor="middle">{escape(reference.label)}</text>'
-            )
+            parts.append(_note(px, top - 6, "middle", reference.label))
         else:
             py = y(reference.value)
             parts.append(f'<path class="reference" d="M{left:.1f} {py:.1f}H{right:.1f}"/>')
-            parts.append(
-                f'<text class="note" x="{right - 4:.1f}" y="{py - 4:.1f}"'
-                f' text-anchor="end">{escape(reference.label)}</text>'
-            )
+            parts.append(_note(right - 4, py - 4, "end", reference.label))
     return parts
 
 
