@@ -15,32 +15,46 @@ from typing import TYPE_CHECKING, Any
 from ionsieve.channels.settings import ChannelSettings as ChannelSettings
 
 if TYPE_CHECKING:
+    from ionsieve.channels.bvse import Landscape as Landscape
+    from ionsieve.channels.bvse import landscape as landscape
     from ionsieve.channels.description import Channels as Channels
     from ionsieve.channels.description import describe as describe
     from ionsieve.channels.framework import Framework as Framework
     from ionsieve.channels.framework import read_framework as read_framework
     from ionsieve.channels.gates import GateSet as GateSet
     from ionsieve.channels.gates import find_gates as find_gates
+    from ionsieve.channels.gates import static_gates as static_gates
+    from ionsieve.channels.interstitials import Interstitial as Interstitial
+    from ionsieve.channels.interstitials import find_interstitials as find_interstitials
+    from ionsieve.channels.motion import crossings as crossings
     from ionsieve.channels.motion import gates_along as gates_along
     from ionsieve.channels.motion import gates_in_motion as gates_in_motion
     from ionsieve.channels.motion import summarise_gates as summarise_gates
     from ionsieve.channels.network import Network as Network
     from ionsieve.channels.network import build_network as build_network
+    from ionsieve.channels.network import clearance as clearance
     from ionsieve.channels.network import spheres as spheres
     from ionsieve.channels.sieve import judge as judge
 
 _HOMES = {
+    "Landscape": "bvse",
+    "landscape": "bvse",
     "Channels": "description",
     "describe": "description",
     "Framework": "framework",
     "read_framework": "framework",
     "GateSet": "gates",
     "find_gates": "gates",
+    "static_gates": "gates",
+    "Interstitial": "interstitials",
+    "find_interstitials": "interstitials",
+    "crossings": "motion",
     "gates_along": "motion",
     "gates_in_motion": "motion",
     "summarise_gates": "motion",
     "Network": "network",
     "build_network": "network",
+    "clearance": "network",
     "spheres": "network",
     "judge": "sieve",
 }
@@ -50,15 +64,22 @@ __all__ = [
     "Channels",
     "Framework",
     "GateSet",
+    "Interstitial",
+    "Landscape",
     "Network",
     "build_network",
+    "clearance",
+    "crossings",
     "describe",
     "find_gates",
+    "find_interstitials",
     "gates_along",
     "gates_in_motion",
     "judge",
+    "landscape",
     "read_framework",
     "spheres",
+    "static_gates",
     "summarise_gates",
 ]
 

@@ -37,7 +37,7 @@ from ionsieve.geometry.cells import heights_A
 
 __all__ = ["Landscape", "landscape", "missing_pairs"]
 
-_BINS = 1 << 17
+_BINS = 1 << 16
 _NEAREST_A = 0.5  # nearer than this the energy is that at this distance: no ion goes there
 _CEILING_EV = 100.0
 _TAIL_EV = 5e-4

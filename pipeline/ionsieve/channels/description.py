@@ -32,6 +32,7 @@ class Channels:
     `framework`, `spheres` and `gate_set` are the objects behind the numbers, for exports and for gates in motion.
     `percolation_radius_A` is 0 in dimensions in which nothing percolates. `limiting_gate_A` is the free radius
     of the narrowest gate on the widest way through the crystal over named sites; None when no such way is known.
+    `bvse_barriers_eV` is None when the landscape was not asked for or parameters of a pair are missing.
     """
 
     mobile_ion: str
@@ -121,9 +122,10 @@ def describe(
     limit, on_way = percolating_jumps(gates, len(framework.sites))
     barriers = None
     if settings.bvse or settings.max_bvse_barrier_eV is not None:
-        from ionsieve.channels.bvse import landscape
+        from ionsieve.channels.bvse import landscape, missing_pairs
 
-        barriers = landscape(framework, settings).barriers_eV
+        if not missing_pairs(framework):
+            barriers = landscape(framework, settings, path=False).barriers_eV
     radius = tuple(max(r, 0.0) if r is not None else 0.0 for r in found.radii)
     axis = tuple(max(r, 0.0) if r is not None else 0.0 for r in found.axis_radii)
     tolerance = 5e-3

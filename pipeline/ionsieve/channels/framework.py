@@ -29,6 +29,8 @@ __all__ = ["Framework", "guess_charges", "read_framework"]
 
 #: two framework atoms nearer than this are one atom written twice (H-H of a disordered hydride apart)
 OVERLAP_A = 0.5
+#: a framework atom nearer than this to a mobile site blocks it
+BLOCKED_A = 0.6
 #: an empty layer thicker than this makes the cell a slab or a molecule in a box
 VACUUM_A = 10.0
 #: with more symmetry-distinct mobile atoms than this a structure counts as disordered and its sites share one label
@@ -61,7 +63,9 @@ class Framework:
     mobile
         Element of the mobile ion; `mobile_charge`, `ion_radius` (Å) its charge number and radius.
     sites, labels
-        (M, 3) Å and M labels of the mobile sites, occupied or empty.
+        (M, 3) Å and M labels of the mobile sites, occupied or empty; sites on which a framework atom sits (a dopant
+        that
+        does not move) are left out.
     mobile_indices
         Rows of the mobile atoms in the structure given.
     radius_table
@@ -287,6 +291,8 @@ def read_framework(
         if labels and len(labels) != len(sites):
             raise InputError(f"{len(labels)} labels for {len(sites)} mobile sites", key="mobile_site_labels")
         labels = labels or [mobile] * len(sites)
+    free = _free_sites(sites, positions, rows.cell)
+    sites, labels = sites[free], [label for label, keep in zip(labels, free, strict=True) if keep]
     symbols = [max(rows.species[i], key=rows.species[i].__getitem__) for i in frame]
     return Framework(
         cell=rows.cell,
@@ -405,6 +411,18 @@ def _neighbours(
         if reach > 30:
             return distances[:, 1:], anion[:, 1:]
         reach *= 1.5
+
+
+def _free_sites(
+    sites: NDArray[np.float64], positions: NDArray[np.float64], cell: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Whether no framework atom sits on each site."""
+    if len(sites) == 0:
+        return np.zeros(0, dtype=bool)
+    _, _, points = images_within(positions, cell, 2 * BLOCKED_A)
+    fractional = sites @ np.linalg.inv(cell)
+    distance, _ = cKDTree(points).query((fractional - np.floor(fractional)) @ cell)
+    return np.asarray(distance > BLOCKED_A)
 
 
 def _orbit_labels(rows: _Rows, members: NDArray[np.int64], mobile: str) -> list[str]:

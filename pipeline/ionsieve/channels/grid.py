@@ -9,13 +9,15 @@ bisection.
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order
 
 from ionsieve.channels.percolation import PeriodicClusters
 
@@ -33,29 +35,41 @@ class GridPercolation:
     levels: tuple[float | None, float | None, float | None]
 
 
+@functools.lru_cache(maxsize=8)
+def _seam(shape: tuple[int, int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Neighbouring grid points on both sides of a face of the cell.
+
+    Flat indices (P,), (P,) and lattice step code (P,).
+    """
+    first, second, code = [], [], []
+    n = np.array(shape)
+    for axis in range(3):
+        others = [a for a in range(3) if a != axis]
+        i, j = np.meshgrid(np.arange(n[others[0]]), np.arange(n[others[1]]), indexing="ij")
+        here = np.zeros((3, i.size), dtype=np.int64)
+        here[axis], here[others[0]], here[others[1]] = n[axis] - 1, i.ravel(), j.ravel()
+        for di, dj in itertools.product((-1, 0, 1), repeat=2):
+            step = np.zeros((3, 1), dtype=np.int64)
+            step[axis], step[others[0]], step[others[1]] = 1, di, dj
+            there = here + step
+            image = there // n[:, None]
+            first.append(np.ravel_multi_index(tuple(here), shape))
+            second.append(np.ravel_multi_index(tuple(there - image * n[:, None]), shape))
+            code.append(((image[0] + 1) * 3 + image[1] + 1) * 3 + image[2] + 1)
+    return np.concatenate(first), np.concatenate(second), np.concatenate(code)
+
+
 def _clusters(region: NDArray[np.bool_]) -> tuple[NDArray[np.int32], PeriodicClusters]:
     labels, count = ndimage.label(region, structure=_ALL_NEIGHBOURS)
     clusters = PeriodicClusters(count + 1)
-    shape = region.shape
-    for axis in range(3):
-        others = [a for a in range(3) if a != axis]
-        last = np.take(labels, shape[axis] - 1, axis=axis)
-        first = np.take(labels, 0, axis=axis)
-        if not last.any() or not first.any():
-            continue
-        grid = np.indices(last.shape)
-        for di, dj in itertools.product((-1, 0, 1), repeat=2):
-            partner = np.roll(first, (-di, -dj), axis=(0, 1))
-            touch = (last > 0) & (partner > 0)
-            if not touch.any():
-                continue
-            image = np.zeros((3, int(touch.sum())), dtype=np.int64)
-            image[axis] = 1
-            for d, index, other in ((di, grid[0], others[0]), (dj, grid[1], others[1])):
-                image[other] = (index[touch] + d) // shape[other]
-            rows = np.unique(np.column_stack([last[touch], partner[touch], image.T]), axis=0)
-            for u, v, i, j, k in rows.tolist():
-                clusters.join(u, v, (i, j, k))
+    first, second, code = _seam((region.shape[0], region.shape[1], region.shape[2]))
+    flat = labels.ravel().astype(np.int64)
+    u, v = flat[first], flat[second]
+    touch = (u > 0) & (v > 0)
+    for packed in np.unique((u[touch] * (count + 1) + v[touch]) * 27 + code[touch]).tolist():
+        pair, step = divmod(packed, 27)
+        a, b = divmod(pair, count + 1)
+        clusters.join(a, b, (step // 9 - 1, step // 3 % 3 - 1, step % 3 - 1))
     return np.asarray(labels, dtype=np.int32), clusters
 
 
@@ -114,27 +128,55 @@ def grid_path(field: Floats, level: float) -> NDArray[np.int64] | None:
     inside = np.array([clusters.find(k)[0] in wide for k in range(int(labels.max()) + 1)])
     inside[0] = False
     allowed = inside[labels]
-    a, b, c = np.unravel_index(np.argmin(np.where(allowed, field, np.inf)), field.shape)
-    start = (int(a), int(b), int(c))
-    shape = field.shape
-    steps = [s for s in itertools.product((-1, 0, 1), repeat=3) if any(s)]
-    came: dict[tuple[int, int, int], tuple[int, int, int] | None] = {start: None}
-    queue: deque[tuple[int, int, int]] = deque([start])
-    while queue:
-        here = queue.popleft()
-        home = (here[0] % shape[0], here[1] % shape[1], here[2] % shape[2])
-        if here != start and home == start:
-            path = [here]
-            back = came[here]
-            while back is not None:
-                path.append(back)
-                back = came[back]
-            return np.array(path[::-1], dtype=np.int64)
-        for s in steps:
-            there = (here[0] + s[0], here[1] + s[1], here[2] + s[2])
-            if there in came or any(abs(t - b) > 2 * n for t, b, n in zip(there, start, shape, strict=True)):
-                continue
-            if allowed[there[0] % shape[0], there[1] % shape[1], there[2] % shape[2]]:
-                came[there] = here
-                queue.append(there)
-    return None
+    root = int(np.argmin(np.where(allowed, field, np.inf)))
+    u, v, image = _links(allowed)
+    size = field.size
+    graph = csr_array((np.ones(len(u), dtype=np.int8), (u, v)), shape=(size, size))
+    order, came = breadth_first_order(graph, root, directed=False)
+    depth = np.full(size, -1, dtype=np.int64)
+    cell = np.zeros((size, 3), dtype=np.int64)  # lattice vector of each point's copy in the tree
+    step_of = {(a, b): k for k, (a, b) in enumerate(zip(u.tolist(), v.tolist(), strict=True))}
+    depth[root] = 0
+    for point in order[1:].tolist():
+        before = int(came[point])
+        k = step_of.get((before, point))
+        cell[point] = cell[before] + (image[k] if k is not None else -image[step_of[point, before]])
+        depth[point] = depth[before] + 1
+    winding = cell[u] + image - cell[v]
+    closing = np.flatnonzero((depth[u] >= 0) & np.any(winding != 0, axis=1))
+    if len(closing) == 0:
+        return None
+    best = int(closing[np.argmin(depth[u[closing]] + depth[v[closing]])])
+
+    def to_root(point: int) -> list[int]:
+        way = [point]
+        while way[-1] != root:
+            way.append(int(came[way[-1]]))
+        return way
+
+    out = to_root(int(u[best]))[::-1]
+    back = to_root(int(v[best]))
+    at = np.stack(np.unravel_index(np.array(out + back), field.shape), axis=1)
+    shift = np.concatenate([cell[out], cell[back] + winding[best]])
+    return np.asarray(at + shift * np.array(field.shape), dtype=np.int64)
+
+
+def _links(allowed: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Neighbouring allowed points.
+
+    Flat indices (P,), (P,) and the lattice step (P, 3) of the second; each pair once.
+    """
+    shape = np.array(allowed.shape)
+    points = np.argwhere(allowed)
+    first, second, images = [], [], []
+    for step in itertools.product((-1, 0, 1), repeat=3):
+        if step <= (0, 0, 0):
+            continue
+        there = points + np.array(step)
+        image = there // shape
+        home = there - image * shape
+        ok = allowed[home[:, 0], home[:, 1], home[:, 2]]
+        first.append(np.ravel_multi_index(tuple(points[ok].T), allowed.shape))
+        second.append(np.ravel_multi_index(tuple(home[ok].T), allowed.shape))
+        images.append(image[ok])
+    return np.concatenate(first), np.concatenate(second), np.concatenate(images)

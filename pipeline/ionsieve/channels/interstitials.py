@@ -1,0 +1,145 @@
+"""Where could a further mobile ion sit? Cavities of the framework, merged by symmetry.
+
+A cavity is a vertex of the free-space network whose clearance reaches a fraction of the ion's radius. Vertices of one
+cavity (nearer than `merge_A`) are one, at the widest; cavities that are symmetry copies are one row with their
+multiplicity;
+cavities on known mobile sites are named after them. The rows can be pasted under ``mobile_sites`` of a prototype's
+YAML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ionsieve.channels.framework import Framework
+from ionsieve.channels.network import Network, build_network
+from ionsieve.geometry.cells import minimum_image
+
+__all__ = ["Interstitial", "find_interstitials"]
+
+
+@dataclass(frozen=True)
+class Interstitial:
+    """One kind of cavity.
+
+    Attributes
+    ----------
+    label
+        ``i1``, ``i2`` ... from the widest; `on_site` is the label of the known mobile site in it, or empty.
+    fractional, positions
+        (3,) of the first and (K, 3) Å of all copies in the cell.
+    radius
+        Clearance at its centre, Å; `ratio` is that over the ion's radius.
+    nearest_site_A
+        Distance to the nearest known mobile site, Å; infinite without any.
+    """
+
+    label: str
+    on_site: str
+    fractional: NDArray[np.float64]
+    positions: NDArray[np.float64]
+    radius: float
+    ratio: float
+    nearest_site_A: float
+
+    def as_mobile_site(self) -> dict[str, Any]:
+        """Return the row for ``mobile_sites`` of a prototype's YAML."""
+        return {
+            "label": self.label,
+            "wyckoff": None,
+            "multiplicity": len(self.positions),
+            "occupancy": 0.0,
+            "xyz": [round(float(x), 4) for x in self.fractional],
+            "kind": "interstitial, empty here",
+            "note": f"cavity, free radius {self.radius:.2f} A, {self.nearest_site_A:.2f} A from the next site",
+        }
+
+
+def find_interstitials(
+    framework: Framework,
+    *,
+    network: Network | None = None,
+    min_ratio: float = 0.8,
+    merge_A: float = 0.9,
+    known_A: float = 0.9,
+    include_known: bool = False,
+    symprec_A: float = 0.05,
+) -> tuple[Interstitial, ...]:
+    """Return the cavities that can hold the mobile ion, widest first.
+
+    Parameters
+    ----------
+    framework
+        From `read_framework`; its sites are the known ones.
+    network
+        A network of this framework, when one is at hand.
+    min_ratio
+        Smallest clearance as a fraction of the ion's radius.
+    merge_A, known_A
+        Cavities nearer than this to a wider one, or to a known site, are that one.
+    include_known
+        Also return the cavities of known sites.
+    symprec_A
+        Tolerance of the framework's symmetry, Å.
+    """
+    cell = framework.cell
+    net = network or build_network(framework.positions, cell, framework.radii, probe_A=min_ratio * framework.ion_radius)
+    order = np.argsort(-net.node_radius, kind="stable")
+    wide = [int(n) for n in order if net.node_radius[n] >= min_ratio * framework.ion_radius]
+    kept: list[int] = []
+    for n in wide:
+        if not kept or np.min(_distances(net.nodes[kept], net.nodes[n], cell)) > merge_A:
+            kept.append(n)
+    rotations, translations = _symmetry(framework, symprec_A)
+    out: list[Interstitial] = []
+    todo = list(kept)
+    inverse = np.linalg.inv(cell)
+    while todo:
+        first = todo[0]
+        f = net.nodes[first] @ inverse
+        copies = (np.einsum("oij,j->oi", rotations, f) + translations) @ cell
+        members = [n for n in todo if np.min(_distances(copies, net.nodes[n], cell)) < merge_A]
+        todo = [n for n in todo if n not in members]
+        spots = net.nodes[members]
+        near = [_distances(framework.sites, spot, cell) for spot in spots] if len(framework.sites) else []
+        nearest = min((float(d.min()) for d in near), default=float("inf"))
+        on_site = framework.labels[int(np.argmin(near[0]))] if near and float(near[0].min()) < known_A else ""
+        if on_site and not include_known:
+            continue
+        radius = float(net.node_radius[first])
+        out.append(
+            Interstitial(
+                label=f"i{len(out) + 1}",
+                on_site=on_site,
+                fractional=f - np.floor(f),
+                positions=spots,
+                radius=radius,
+                ratio=radius / framework.ion_radius,
+                nearest_site_A=nearest,
+            )
+        )
+    return tuple(out)
+
+
+def _distances(points: ArrayLike, spot: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.norm(minimum_image(np.asarray(points) - spot, cell), axis=-1))
+
+
+def _symmetry(framework: Framework, symprec: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rotations (O, 3, 3) on fractional columns and translations (O, 3) of the framework."""
+    import spglib
+
+    kinds: dict[tuple[str, float], int] = {}
+    numbers = [
+        kinds.setdefault((s, round(float(c), 3)), len(kinds) + 1)
+        for s, c in zip(framework.symbols, framework.charges, strict=True)
+    ]
+    fractional = framework.positions @ np.linalg.inv(framework.cell)
+    found: Any = spglib.get_symmetry((framework.cell, fractional, numbers), symprec=symprec)
+    if found is None:
+        return np.eye(3)[None], np.zeros((1, 3))
+    return np.asarray(found["rotations"], dtype=np.float64), np.asarray(found["translations"], dtype=np.float64)

@@ -1,0 +1,343 @@
+"""``ionsieve channels`` and ``ionsieve sieve``: bottleneck geometry of anything, and who would fall in the sieve."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ionsieve.errors import InputError
+
+if TYPE_CHECKING:
+    from ionsieve.channels import Channels, ChannelSettings
+    from ionsieve.records import StaticDescriptors
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+
+    @app.command(rich_help_panel="Tools")
+    def channels(
+        source: Annotated[
+            str, typer.Argument(help="Structure (CIF, POSCAR, ...), trajectory, or the name of a prototype.")
+        ],
+        mobile: Annotated[str, typer.Option(help="Element that moves, for example Na.")],
+        out: Annotated[
+            Path | None, typer.Option("--out", "-o", help="Folder for records, tables, files, plots.")
+        ] = None,
+        charges: Annotated[
+            str, typer.Option(help="Oxidation states, for example Na=1,P=5,S=-2. Unset: from the file, else guessed.")
+        ] = "",
+        sites: Annotated[
+            Path | None, typer.Option(help="Structure file whose atoms of the mobile element are its sites.")
+        ] = None,
+        bvse: Annotated[bool, typer.Option("--bvse", help="Also the bond-valence landscape and its barriers.")] = False,
+        interstitials: Annotated[
+            bool, typer.Option("--interstitials", help="Also the cavities that could hold a further ion.")
+        ] = False,
+        start: Annotated[int, typer.Option(help="First frame of a trajectory.")] = 0,
+        stop: Annotated[int | None, typer.Option(help="End before this frame.")] = None,
+        stride: Annotated[int, typer.Option(help="Take every n-th frame.")] = 1,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    ) -> int:
+        """Spheres, percolation and bottlenecks of a structure; along a trajectory also how the gates move."""
+        from ionsieve.channels import ChannelSettings, describe, find_interstitials, judge
+
+        settings = ChannelSettings(bvse=bvse)
+        structure, trajectory, given = _load(source, mobile, start, stop, stride)
+        if sites is not None:
+            given = _sites_of(sites, mobile)
+        found = describe(
+            structure,
+            mobile,
+            oxidation_states=_charges(charges) or None,
+            mobile_sites_A=given[0] if given else None,
+            mobile_site_labels=given[1] if given else None,
+            settings=settings,
+        )
+        outcome, reason, flags = judge(found, settings)
+        record = found.record(
+            Path(source).stem, outcome=outcome, reason=reason, flags=flags, settings=settings.model_dump(mode="json")
+        )
+        motion = _motion(found, trajectory, settings) if trajectory is not None else ((), None)
+        if as_json:
+            typer.echo(record.to_json(), nl=False)
+        else:
+            _print(record, found.axis_radius_A)
+            _print_motion(motion[0])
+        cavities = find_interstitials(found.framework) if interstitials else ()
+        for c in cavities:
+            x, y, z = c.fractional
+            typer.echo(
+                f"cavity {c.label}: {len(c.positions)} a cell at ({x:.3f}, {y:.3f}, {z:.3f}), free radius "
+                f"{c.radius:.2f} Å ({c.ratio:.2f} of the ion), {c.nearest_site_A:.2f} Å from the next known site"
+            )
+        if out is not None:
+            _write(out, found, record, motion, trajectory, cavities, settings)
+            typer.echo(f"wrote {out}", err=as_json)
+        return 0
+
+    @app.command(rich_help_panel="Structures")
+    def sieve(
+        campaign: Annotated[str, typer.Argument(help="Campaign YAML, or the name of a shipped one.")],
+        csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of the table.")] = False,
+    ) -> int:
+        """Show which candidates of a campaign the static sieve would exclude, with numbers and reasons.
+
+        Runs no dynamics.
+        """
+        from rich.console import Console
+        from rich.progress import track
+
+        from ionsieve.campaign import load_campaign
+        from ionsieve.generate import configure, expand
+
+        plan = load_campaign(campaign)
+        rows: list[StaticDescriptors] = []
+        console = Console(stderr=True)
+        for candidate in track(
+            expand(plan.generate), description="sieving", console=console, disable=not console.is_terminal
+        ):
+            done, configurations = configure(candidate, plan.generate, seed=plan.seed)
+            rows += [_sieve_row(c, done.mobile_ion, plan.sieve) for c in configurations]
+        _print_sieve(rows, csv)
+        return 0
+
+
+def _sieve_row(configuration: Any, mobile: str, settings: ChannelSettings) -> StaticDescriptors:
+    from ionsieve.channels import describe, judge
+
+    found = describe(
+        configuration.structure,
+        mobile,
+        mobile_sites_A=configuration.mobile_sites_A or None,
+        mobile_site_labels=configuration.mobile_site_labels or None,
+        settings=settings,
+    )
+    outcome, reason, flags = judge(found, settings)
+    return found.record(configuration.configuration_id, outcome=outcome, reason=reason, flags=flags)
+
+
+def _charges(text: str) -> dict[str, float]:
+    out = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        element, _, value = part.partition("=")
+        try:
+            out[element.strip()] = float(value)
+        except ValueError:
+            raise InputError(
+                "not an oxidation state", key="--charges", found=part, expected="Element=number, for example Zr=4"
+            ) from None
+    return out
+
+
+def _load(source: str, mobile: str, start: int, stop: int | None, stride: int) -> tuple[Any, Any, Any]:
+    """Return structure, trajectory (or None) and mobile sites with labels (or None) for whatever was named."""
+    path = Path(source)
+    if not path.exists():
+        from ionsieve.generate import prototypes
+
+        prototype = prototypes.load(source)
+        if prototype.mobile_ion != mobile:
+            raise InputError(
+                f"the mobile ion of {source} is {prototype.mobile_ion}", key="--mobile", found=mobile,
+                remedy=f"--mobile {prototype.mobile_ion}",
+            )  # fmt: skip
+        return _of_prototype(prototype)
+    if path.suffix.lower() == ".cif":
+        return _read_cif(path), None, None
+    from ionsieve.trajectory.foreign import read_any
+
+    frames = read_any(path, start=start, stop=stop, stride=stride, frame_interval_fs=1.0)
+    from ase import Atoms
+
+    first = Atoms(numbers=frames.numbers, positions=frames.positions[0], cell=frames.cells[0], pbc=True)
+    return first, frames if len(frames.positions) > 1 else None, None
+
+
+def _of_prototype(prototype: Any) -> tuple[Any, None, Any]:
+    import numpy as np
+
+    sites, labels = [], []
+    for site in prototype.sites:
+        if site.mobile:
+            sites += (np.asarray(site.positions) @ prototype.cell).tolist()
+            labels += [site.label] * len(site.positions)
+    return _read_cif(Path(prototype.location).with_suffix(".cif")), None, (sites, labels)
+
+
+def _read_cif(path: Path) -> Any:
+    from pymatgen.io.cif import CifParser
+
+    return CifParser(path, occupancy_tolerance=1.01, site_tolerance=1e-4).parse_structures(primitive=False)[0]
+
+
+def _sites_of(path: Path, mobile: str) -> tuple[Any, list[str]]:
+    from pymatgen.core import Structure
+
+    atoms = [
+        s for s in Structure.from_file(path) if mobile in {getattr(e, "symbol", str(e)) for e in s.species.elements}
+    ]
+    if not atoms:
+        raise InputError(f"{path} holds no {mobile}", key="--sites", where=str(path))
+    return [s.coords for s in atoms], [s.label or mobile for s in atoms]
+
+
+def _motion(found: Channels, trajectory: Any, settings: ChannelSettings) -> tuple[Any, Any]:
+    from ionsieve.channels import gates_along, summarise_gates
+    from ionsieve.channels.motion import crossings
+
+    gates = found.gate_set
+    series = gates_along(trajectory.positions, trajectory.cells, gates)
+    passages = crossings(trajectory.positions, trajectory.cells, gates, found.framework.mobile_indices)
+    return summarise_gates(series, gates, open_ratio=settings.open_ratio, passages=passages), series
+
+
+def _print(record: StaticDescriptors, axis_radius: tuple[float, float, float]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    r = record.percolation_radius_A or (0.0, 0.0, 0.0)
+    console.print(
+        f"included sphere {record.included_sphere_A:.3f} Å, free sphere {record.free_sphere_A:.3f} Å, "
+        f"included along free {record.included_along_free_A:.3f} Å (diameters)\n"
+        f"percolation radius 1D {r[0]:.3f}, 2D {r[1]:.3f}, 3D {r[2]:.3f} Å; along a, b, c "
+        f"{axis_radius[0]:.3f}, {axis_radius[1]:.3f}, {axis_radius[2]:.3f} Å\n"
+        f"radii {', '.join(f'{k} {v:.2f}' for k, v in record.radii_A.items())}; "
+        f"{record.mobile_ion} {record.ion_radius_A:.2f} Å",
+        highlight=False,
+    )
+    if record.bvse_barriers_eV is not None:
+        text = ", ".join(
+            f"{d}D {'none' if b is None else f'{b:.3f}'}" for d, b in enumerate(record.bvse_barriers_eV, 1)
+        )
+        console.print(f"bond-valence barriers {text} eV", highlight=False)
+    table = Table(title=f"{len(record.gates)} kinds of gate; * on the widest way through", title_justify="left")
+    for name, justify in (
+        ("jump", "left"), ("anions", "left"), ("area Å²", "right"), ("circumradius Å", "right"),
+        ("free radius Å", "right"), ("at", "right"), ("jump Å", "right"), ("per cell", "right"),
+    ):  # fmt: skip
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for g in record.gates:
+        table.add_row(
+            g.jump + (" *" if g.percolating else ""), "-".join(g.anions), f"{g.area_A2:.3f}", f"{g.circumradius_A:.3f}",
+            f"{g.free_radius_A:.3f}", f"{g.path_fraction:.2f}", f"{g.jump_length_A:.2f}", str(g.multiplicity),
+        )  # fmt: skip
+    console.print(table)
+    for flag in record.flags:
+        console.print(f"{flag.value}: {flag.sentence}", highlight=False)
+    if record.reason:
+        console.print(f"{record.outcome.value}: {record.reason}", highlight=False)
+
+
+def _print_motion(rows: Any) -> None:
+    if not rows:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="gates in motion: mean [5 %, 95 %] over frames", title_justify="left")
+    for name in ("jump", "area Å²", "free radius Å", "open", "correlation with jumps"):
+        table.add_column(name)
+    for g in rows:
+        table.add_row(
+            g.jump,
+            f"{g.area_mean_A2:.2f} [{g.area_q05_A2:.2f}, {g.area_q95_A2:.2f}]",
+            f"{g.free_radius_mean_A:.2f} [{g.free_radius_q05_A:.2f}, {g.free_radius_q95_A:.2f}]",
+            f"{100 * g.open_fraction:.0f} %",
+            "no jumps" if g.jump_correlation is None else f"{g.jump_correlation:+.2f}",
+        )
+    Console().print(table)
+
+
+def _write(
+    out: Path,
+    found: Channels,
+    record: StaticDescriptors,
+    motion: tuple[Any, Any],
+    trajectory: Any,
+    cavities: Any,
+    settings: ChannelSettings,
+) -> None:
+    from ionsieve.channels import exports, pictures
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "channels.json").write_text(record.to_json(), encoding="utf-8")
+    (out / "gates.csv").write_text(exports.gate_table(record.gates), encoding="utf-8")
+    (out / "network.cif").write_text(exports.network_cif(found), encoding="utf-8")
+    (out / "network.xyz").write_text(exports.network_xyz(found), encoding="utf-8")
+    pictures.draw_gates(record.gates, found.ion_radius_A, open_ratio=settings.open_ratio).figure.savefig(
+        out / "gates.png", dpi=150
+    )
+    numbers, positions = _atoms_of(found)
+    rows, series = motion
+    if rows:
+        (out / "gates_in_motion.csv").write_text(exports.gate_motion_table(rows), encoding="utf-8")
+        pictures.draw_motion(series, found.gate_set, open_ratio=settings.open_ratio).figure.savefig(
+            out / "gates_in_motion.png", dpi=150
+        )
+        density, cell = exports.probability_density(
+            trajectory.positions, trajectory.cells, found.framework.mobile_indices
+        )
+        (out / "density.cube").write_text(
+            exports.cube(
+                density, cell, numbers, positions, comment=f"probability density of {record.mobile_ion}, 1/Å³"
+            ),
+            encoding="utf-8",
+        )
+    if record.bvse_barriers_eV is not None:
+        from ionsieve.channels.bvse import landscape
+
+        field = landscape(found.framework, settings)
+        (out / "bvse.cube").write_text(
+            exports.cube(field.energy_eV, field.cell, numbers, positions, comment="bond-valence site energy, eV"),
+            encoding="utf-8",
+        )
+        pictures.draw_landscape(field).figure.savefig(out / "bvse.png", dpi=150)
+    if cavities:
+        (out / "interstitials.json").write_text(
+            json.dumps([c.as_mobile_site() for c in cavities], indent=1) + "\n", encoding="utf-8"
+        )
+
+
+def _atoms_of(found: Channels) -> tuple[Any, Any]:
+    import numpy as np
+    from ase.data import atomic_numbers
+
+    f = found.framework
+    return np.array([atomic_numbers[s] for s in f.symbols]), f.positions
+
+
+def _print_sieve(rows: list[StaticDescriptors], csv: bool) -> None:
+    from ionsieve.verdicts import Outcome
+
+    header = ["configuration", "free sphere Å", "1D Å", "2D Å", "3D Å", "outcome", "reason"]
+    body = []
+    for row in rows:
+        r = row.percolation_radius_A or (0.0, 0.0, 0.0)
+        body.append(
+            [row.configuration_id, f"{row.free_sphere_A:.3f}", *(f"{x:.3f}" for x in r), row.outcome.value, row.reason]
+        )
+    fallen = sum(row.outcome is Outcome.SIEVED for row in rows)
+    if csv:
+        import csv as csv_module
+        import sys
+
+        writer = csv_module.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(body)
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{fallen} of {len(rows)} would be sieved out", title_justify="left")
+    for name in header:
+        table.add_column(name, overflow="fold")
+    for line in body:
+        table.add_row(*line)
+    Console().print(table)
