@@ -77,25 +77,12 @@ def _read(store: Store, keys: Mapping[str, tuple[str, ...]], stage: str, kind: t
 
 
 def _question(store: Store, campaign: Campaign) -> tuple[Request, bool]:
-    """Return the request of the newest ranking when it names all that is stored, else one over all that is stored."""
-    everything = {stage: tuple(store.keys(stage)) for stage in _STAGES}
-    newest = max(
-        store.keys("rank"), key=lambda key: (store.record_path("rank", key).stat().st_mtime_ns, key), default=None
-    )
-    if newest is not None:
-        request = store.request(newest)
-        if request is not None:
-            named = {name: set(value) for name, value in request.inputs.items() if not isinstance(value, str)}
-            written = store.record_path("rank", newest).stat().st_mtime_ns
-            later = [
-                key
-                for stage in _STAGES
-                for key in everything[stage]
-                if key not in named.get(stage, set()) and store.record_path(stage, key).stat().st_mtime_ns > written
-            ]
-            if not later:
-                return request, True
-    return rank.request(campaign, **everything), False
+    """Return the request of the ranking of all that this campaign knows, and whether it was finished with just that."""
+    from ionsieve.screening.maintenance import known_plan
+    from ionsieve.screening.wording import CampaignBuilders
+
+    request = CampaignBuilders(campaign).rank(known_plan(store, campaign).known_keys())
+    return request, store.has(request.key, stage=rank.NAME)
 
 
 def _versions() -> dict[str, str]:
