@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
+from ionsieve.errors import InputError, SetupError
+from ionsieve.screening import launch
+from ionsieve.screening.launch import visible_gpus
 from ionsieve.screening.pool import DaskPool
+from ionsieve.screening.profiles import QUEUES, Profile, SchedulerPlace, load_profile
+from ionsieve.screening.queues import Jobs
+from ionsieve.store import Store
+from ionsieve.store.folder import write_file
 
-__all__ = ["configure_dask", "open_pool"]
+__all__ = ["allocation_rank", "check_workers", "configure_dask", "open_pool", "security_of", "serve_allocation"]
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -55,29 +65,285 @@ def open_pool(
     folder: Path,
     stages: str,
     *,
-    profile: str | Path | None = None,
+    profile: str | Path | Profile | None = None,
     scheduler: str | None = None,
     n_workers: int | None = None,
     dashboard: str | None = None,
 ) -> DaskPool:
-    """Start (or join) the cluster of a profile and return its pool."""
+    """Start (or join) the cluster of a profile and return its pool.
+
+    Parameters
+    ----------
+    folder, stages
+        Store and stages that the workers use.
+    profile
+        A profile, its name or its file; local processes when None.
+    scheduler
+        Address of a running scheduler, instead of a profile.
+    n_workers
+        Local workers; the profile's number, or one a core, when None.
+    dashboard
+        Overrides where the dashboard listens.
+
+    Raises
+    ------
+    InputError
+        When profile and scheduler are both given, or the profile is wrong.
+    SetupError
+        When the cluster cannot be started or reached, or cannot do the work.
+    """
+    if scheduler is not None:
+        if profile is not None:
+            raise InputError("give a cluster profile or a scheduler, not both", found=f"{profile} and {scheduler}")
+        profile = Profile(kind="address", scheduler=SchedulerPlace(address=scheduler))
+    elif profile is None:
+        profile = Profile(kind="local")
+    elif not isinstance(profile, Profile):
+        profile = load_profile(profile)
     configure_dask(folder)
-    return _local(folder, stages, n_workers or os.cpu_count() or 1, dashboard)
+    if dashboard is not None:
+        place = profile.scheduler.model_copy(update={"dashboard": dashboard})
+        profile = profile.model_copy(update={"scheduler": place})
+    if profile.kind == "address":
+        return _join(folder, stages, profile)
+    if profile.kind == "local":
+        return _local(folder, stages, profile, n_workers)
+    if profile.kind == "local-gpu":
+        return _local_gpu(folder, stages, profile, n_workers)
+    if profile.kind == "srun":
+        return _allocation(folder, stages, profile)
+    return _batch(folder, stages, profile)
 
 
-def _local(folder: Path, stages: str, n_workers: int, dashboard: str | None, **told: Any) -> DaskPool:
-    from distributed import Client, LocalCluster
+def security_of(profile: Profile) -> Any:
+    """Return Dask's security object for the profile's certificates, or None."""
+    tls = profile.scheduler.tls
+    if tls is None:
+        return None
+    from distributed.security import Security
+
+    for name in ("ca_file", "cert", "key"):
+        if not Path(getattr(tls, name)).expanduser().is_file():
+            raise SetupError(
+                "a certificate is missing",
+                key=f"scheduler.tls.{name}",
+                found=getattr(tls, name),
+                remedy="name the file",
+            )
+    ca, cert, key = (str(Path(p).expanduser()) for p in (tls.ca_file, tls.cert, tls.key))
+    return Security(
+        tls_ca_file=ca,
+        tls_client_cert=cert,
+        tls_client_key=key,
+        tls_scheduler_cert=cert,
+        tls_scheduler_key=key,
+        tls_worker_cert=cert,
+        tls_worker_key=key,
+        require_encryption=True,
+    )
+
+
+def _client(address: Any, *, security: Any = None) -> Any:
+    from distributed import Client
+
+    try:
+        return Client(address, security=security, set_as_default=False, timeout=60)
+    except (OSError, TimeoutError) as error:
+        raise SetupError(
+            "the Dask scheduler does not answer",
+            found=str(address),
+            cause=str(error),
+            remedy="check address, network and certificates; is it still running?",
+        ) from error
+
+
+def _scheduler_only(profile: Profile) -> Any:
+    """Start a scheduler in this process, without workers."""
+    from distributed import LocalCluster
+
+    place = profile.scheduler
+    host = place.host
+    if host is None and place.interface is None:
+        host = socket.gethostbyname(socket.gethostname()) if profile.kind in (*QUEUES, "srun") else "127.0.0.1"
+    security = security_of(profile)
+    return LocalCluster(
+        n_workers=0,
+        host=host,
+        interface=place.interface,
+        silence_logs=False,
+        dashboard_address=place.dashboard,
+        protocol="tls" if security is not None else "tcp",
+        security=security,
+    )
+
+
+def _local(folder: Path, stages: str, profile: Profile, n_workers: int | None) -> DaskPool:
+    from distributed import LocalCluster
 
     cluster = LocalCluster(
-        n_workers=n_workers,
+        n_workers=n_workers or profile.cpu_workers or len(os.sched_getaffinity(0)),
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=dashboard or "127.0.0.1:0",
+        dashboard_address=profile.scheduler.dashboard,
         silence_logs=False,
         local_directory=str(folder / "scratch" / "dask"),
         memory_limit=0,
-        **told,
     )
-    client = Client(cluster, set_as_default=False)
-    return DaskPool(client, folder, stages, owned=[cluster], notes={"where": "local processes"})
+    return DaskPool(_client(cluster), folder, stages, owned=[cluster], notes={"where": "local processes"})
+
+
+def _local_gpu(folder: Path, stages: str, profile: Profile, n_workers: int | None) -> DaskPool:
+    """One worker a visible GPU, and CPU workers for analysis, on this machine."""
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    gpus = visible_gpus()
+    if not gpus:
+        raise SetupError(
+            "no GPU is visible",
+            cause="CUDA_VISIBLE_DEVICES is empty, or nvidia-smi lists none",
+            remedy="use `--cluster local`; `ionsieve doctor` tells what it sees",
+        )
+    common = {
+        "nthreads": 1,
+        "host": "127.0.0.1",
+        "memory_limit": 0,
+        "local_directory": str(folder / "scratch" / "dask"),
+    }
+    cpus = n_workers if n_workers is not None else profile.cpu_workers
+    if cpus is None:
+        cpus = max(1, len(os.sched_getaffinity(0)) - len(gpus))
+    spec: dict[str, Any] = {
+        f"gpu{i}": {
+            "cls": Nanny,
+            "options": {**common, "resources": {"GPU": 1}, "env": {**THREADS, "CUDA_VISIBLE_DEVICES": card}},
+        }
+        for i, card in enumerate(gpus)
+    }
+    for i in range(cpus):
+        spec[f"cpu{i}"] = {
+            "cls": Nanny,
+            "options": {**common, "resources": {"CPU": 1}, "env": {**THREADS, "CUDA_VISIBLE_DEVICES": ""}},
+        }
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "dashboard_address": profile.scheduler.dashboard, "dashboard": True},
+    }
+    cluster = SpecCluster(workers=spec, scheduler=scheduler, silence_logs=False)
+    return DaskPool(_client(cluster), folder, stages, owned=[cluster], notes={"where": f"{len(gpus)} local GPUs"})
+
+
+def _join(folder: Path, stages: str, profile: Profile) -> DaskPool:
+    address = str(profile.scheduler.address)
+    client = _client(address, security=security_of(profile))
+    client.wait_for_workers(1, timeout=profile.patience_s)
+    check_workers(client, folder)
+    return DaskPool(
+        client, folder, stages, patience_s=profile.patience_s, notes={"where": "a scheduler that was there"}
+    )
+
+
+def _batch(folder: Path, stages: str, profile: Profile) -> DaskPool:
+    """Scheduler here, workers in jobs."""
+    cluster = _scheduler_only(profile)
+    campaign = str(Store.open(folder).campaign.get("name", ""))
+    jobs = Jobs(profile, cluster.scheduler_address, folder, security=security_of(profile), campaign=campaign)
+    try:
+        jobs.tend()
+        client = _client(cluster)
+    except BaseException:
+        jobs.close()
+        cluster.close()
+        raise
+    return DaskPool(
+        client,
+        folder,
+        stages,
+        owned=[jobs, cluster],
+        on_idle=jobs.tend,
+        patience_s=float("inf"),  # a queue may be long; the jobs themselves are watched
+        notes={"where": profile.kind, "groups": {n: g.jobs for n, g in profile.groups.items()}},
+    )
+
+
+def _allocation(folder: Path, stages: str, profile: Profile) -> DaskPool:
+    """Rank 0 of an ``srun``: scheduler and driver; the other ranks are workers (see `serve_allocation`)."""
+    cluster = _scheduler_only(profile)
+    job = os.environ.get("SLURM_JOB_ID", "0")
+    write_file(folder / f"scheduler-{job}.json", json.dumps({"address": cluster.scheduler_address}))
+    client = _client(cluster)
+    return DaskPool(
+        client, folder, stages, owned=[cluster], patience_s=profile.patience_s, notes={"where": "srun allocation"}
+    )
+
+
+def allocation_rank(profile: str | Path | Profile | None) -> int:
+    """Return this process's rank when the profile is an ``srun`` allocation, else 0."""
+    if profile is None:
+        return 0
+    if not isinstance(profile, Profile):
+        profile = load_profile(profile)
+    return int(os.environ.get("SLURM_PROCID", "0")) if profile.kind == "srun" else 0
+
+
+def serve_allocation(folder: Path, *, patience_s: float = 300.0) -> int:
+    """Work for the scheduler of rank 0 until it ends; return the exit code."""
+    job = os.environ.get("SLURM_JOB_ID", "0")
+    path = folder / f"scheduler-{job}.json"
+    until = time.monotonic() + patience_s
+    while not path.exists():
+        if time.monotonic() > until:
+            raise SetupError("rank 0 has started no scheduler", where=str(path), remedy="look at rank 0's output")
+        time.sleep(0.5)
+    address = json.loads(path.read_text())["address"]
+    name = f"rank{os.environ.get('SLURM_PROCID', '0')}"
+    arguments = [address, "--name", name, "--nanny", "--death-timeout", "60", "--memory-limit", "0"]
+    return launch.main(arguments if visible_gpus() else [*arguments, "--workers", "1"])
+
+
+def _look_around(folder: str) -> dict[str, Any]:
+    """What a worker sees (runs on each worker)."""
+    import ionsieve
+
+    path = Path(folder) / "store.json"
+    return {
+        "version": ionsieve.__version__,
+        "folder": json.loads(path.read_text()).get("campaign", "") if path.exists() else "",
+        "host": socket.gethostname(),
+    }
+
+
+def check_workers(client: Any, folder: Path) -> None:
+    """Refuse workers that cannot do the work: another version, or a folder that they do not see.
+
+    Raises
+    ------
+    SetupError
+        Naming host and what is wrong. Asking them anyway would fail on every task, or hang.
+    """
+    import ionsieve
+
+    try:
+        seen = client.run(_look_around, str(folder.absolute()))
+    except ModuleNotFoundError as error:
+        raise SetupError(
+            "the workers have no ionsieve", cause=str(error), remedy="start them in the same environment as this one"
+        ) from error
+    mine = Store.open(folder).campaign_id
+    for found in seen.values():
+        if found["version"] != ionsieve.__version__:
+            raise SetupError(
+                "a worker runs another version of ionsieve",
+                where=found["host"],
+                found=found["version"],
+                expected=ionsieve.__version__,
+                remedy="start the workers in the same environment",
+            )
+        if found["folder"] != mine:
+            raise SetupError(
+                "a worker does not see the campaign's folder",
+                where=found["host"],
+                expected=str(folder.absolute()),
+                cause="results are files: every worker needs the same path",
+                remedy="put the folder on a file system that all workers mount",
+            )

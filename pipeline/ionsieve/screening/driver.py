@@ -140,6 +140,7 @@ class Driver:
         self._number = 0
         self._bundles = 0
         self._flushed = 0.0
+        self._told = 0.0
         self._device_s = 0.0
         self._decided = 0
         self._ranking = ""
@@ -445,6 +446,7 @@ class Driver:
     def _on_unfinished(self, task: Task, answer: Answer) -> None:
         trouble = self._trouble[task.key]
         trouble.slices += 1
+        trouble.deaths = 0  # it gets on: what killed its worker before was not this task
         trouble.seconds += answer.seconds
         trouble.fresh = False
         if self.on_device(task.stage):
@@ -599,6 +601,10 @@ class Driver:
             pool=self.pool.describe(),
             settled=self.plan.counts,
         )
+        summary = getattr(self.progress, "summary", None)
+        if summary is not None and (force or now - self._told > 2.0):
+            self._told = now
+            self.store.ledger.put_meta("progress", summary())
 
 
 @contextmanager

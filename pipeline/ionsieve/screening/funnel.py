@@ -180,8 +180,8 @@ def run_order(
 ) -> list[tuple[int, float, int]]:
     """Return (configuration, temperature_K, replica) in the order of use.
 
-    Hottest first (most jumps an hour), then coldest (longest lever for the activation energy), then from the outside in;
-    other configurations before further seeds of the same one, because orderings differ by more than seeds do.
+    Hottest first (most jumps an hour), then coldest (longest lever for the activation energy), then from the outside
+    in; other configurations before further seeds of the same one, because orderings differ by more than seeds do.
     """
     descending = sorted(temperatures_K, reverse=True)
     line: list[float] = []

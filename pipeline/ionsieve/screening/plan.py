@@ -198,6 +198,10 @@ class Plan:
         """Tell the funnel how many device hours were used (it decides with it at the end of its round)."""
         return self._funnel_event(fun.Spent(hours))
 
+    def known_keys(self) -> dict[str, list[str]]:
+        """Return the addresses of all answers so far, by stage; of each candidate's estimates the last."""
+        return {stage: sorted(self._good[stage]) for stage in ORDER if stage != "rank"}
+
     def task(self, key: str) -> Task | None:
         """Word a question again that was asked before (its answer was lost); None when it never was."""
         node = self._nodes.get(key)
@@ -355,7 +359,7 @@ class Plan:
     def _rank(self) -> list[Task]:
         if self._unsettled or self._rank_key:
             return []
-        request = self._ask.rank({stage: sorted(self._good[stage]) for stage in ORDER if stage != "rank"})
+        request = self._ask.rank(self.known_keys())
         self._rank_key = request.key
         return [self._task(request, -1, -1, "", "ranking")]
 

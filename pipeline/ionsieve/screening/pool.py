@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ionsieve.errors import SetupError, TransientError
-from ionsieve.screening.worker import Answer, marker_path, work
+from ionsieve.screening.worker import Answer, marker_path, time_left_s, work
 
 __all__ = ["Bundle", "Completion", "DaskPool", "Pool", "SerialPool", "read_marker"]
 
@@ -123,7 +123,13 @@ def _on_worker(folder: str, requests: Sequence[Mapping[str, Any]], **told: Any) 
     """Run `work` under the name of the Dask worker that was given it."""
     from distributed import get_worker
 
-    return work(folder, requests, worker=get_worker().address, **told)
+    worker = get_worker()
+    answers = work(folder, requests, worker=worker.address, **told)
+    left = time_left_s()
+    if left is not None and left <= 0:  # the job ends soon: leave before it is killed, and take no more work
+        worker.loop.add_callback(worker.close_gracefully)
+        time.sleep(1.0)
+    return answers
 
 
 class DaskPool:

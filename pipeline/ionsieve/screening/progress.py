@@ -330,8 +330,8 @@ class Live(Quiet):
                 "" if mean is None else (f"{mean * 1000:.0f} ms" if mean < 1 else readable_time(mean)),
             )
         head = Text(
-            f"{s['settled']} of {s['candidates']} candidates settled   {s['running']} running on {s['workers']} workers, "
-            f"{s['waiting']} waiting   {s['simulated_ns']:.3g} ns at {s['steps_per_s']:.0f} steps/s   "
+            f"{s['settled']} of {s['candidates']} candidates settled   {s['running']} running on {s['workers']} "
+            f"workers, {s['waiting']} waiting   {s['simulated_ns']:.3g} ns at {s['steps_per_s']:.0f} steps/s   "
             f"elapsed {readable_time(s['elapsed_s'])}, left about {readable_time(s['left_s'])}"
         )
         parts: list[Any] = [head, table]

@@ -59,7 +59,7 @@ def run_campaign(
     amend
         Put a changed campaign into the folder of the old one.
     dashboard
-        Where Dask's dashboard listens, for example ``0.0.0.0:8787``; on the loopback address and a free port by default.
+        Where Dask's dashboard listens, for example ``0.0.0.0:8787``; by default on the loopback address only.
 
     Returns
     -------
@@ -89,8 +89,19 @@ def resume_campaign(folder: str | Path, **told: Any) -> RunReport:
     """Continue the campaign of a folder; parameters as in `run_campaign`."""
     from ionsieve.campaign import Campaign
 
+    _serve_when_rank(folder, told.get("cluster"))
     store = Store.open(folder)
     return _run_stored(store, Campaign.model_validate(store.campaign), **told)
+
+
+def _serve_when_rank(folder: str | Path, cluster: str | Path | None) -> None:
+    """Under ``srun``, every rank but the first is a worker: it serves and ends the process."""
+    if cluster is None:
+        return
+    from ionsieve.screening.clusters import allocation_rank, serve_allocation
+
+    if allocation_rank(cluster) > 0:
+        raise SystemExit(serve_allocation(Path(folder)))
 
 
 def _run_stored(

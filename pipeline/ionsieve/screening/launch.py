@@ -1,0 +1,93 @@
+"""``python -m ionsieve.screening.launch SCHEDULER [options of dask worker]``: one Dask worker a visible GPU.
+
+Each worker is a process of its own with ``CUDA_VISIBLE_DEVICES`` set to its card, so that the card is ``cuda:0`` for it
+and no two workers share one. Without GPUs, ``--workers N`` workers are started. Signals are passed on; when a worker
+ends, the launcher waits for the others and ends with the worst exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+__all__ = ["commands", "main", "visible_gpus"]
+
+
+def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the GPUs this process may use: ``CUDA_VISIBLE_DEVICES`` when it is set, else what nvidia-smi lists."""
+    text = environment.get("CUDA_VISIBLE_DEVICES")
+    if text is not None:
+        return [part.strip() for part in text.split(",") if part.strip() and part.strip() not in ("-1", "NoDevFiles")]
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    listed = subprocess.run([tool, "-L"], capture_output=True, text=True, check=False, timeout=60)
+    return [str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
+
+
+def commands(
+    arguments: Sequence[str], gpus: Sequence[str], workers: int, *, python: str = sys.executable
+) -> list[tuple[list[str], dict[str, str]]]:
+    """Return (command, extra environment) of each worker.
+
+    Parameters
+    ----------
+    arguments
+        Options for ``dask worker``; the value of ``--name`` gets a number.
+    gpus
+        Cards; one worker each.
+    workers
+        Number of workers when there are no cards.
+    """
+    arguments = list(arguments)
+    name = "worker"
+    if "--name" in arguments:
+        at = arguments.index("--name")
+        name = arguments[at + 1]
+        del arguments[at : at + 2]
+    base = [python, "-m", "distributed.cli.dask_worker", *arguments, "--nthreads", "1", "--nworkers", "1"]
+    if gpus:
+        return [
+            ([*base, "--name", f"{name}-gpu{i}", "--resources", "GPU=1"], {"CUDA_VISIBLE_DEVICES": card})
+            for i, card in enumerate(gpus)
+        ]
+    return [
+        ([*base, "--name", f"{name}-cpu{i}", "--resources", "CPU=1"], {"CUDA_VISIBLE_DEVICES": ""})
+        for i in range(workers)
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Start the workers and wait for them."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    workers, gpus = 1, visible_gpus()
+    if "--workers" in arguments:
+        at = arguments.index("--workers")
+        workers, gpus = int(arguments[at + 1]), []
+        del arguments[at : at + 2]
+    processes = [
+        subprocess.Popen(command, env={**os.environ, **extra}) for command, extra in commands(arguments, gpus, workers)
+    ]
+    stopping = False
+
+    def forward(number: int, frame: object) -> None:
+        nonlocal stopping
+        stopping = True
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM if number == signal.SIGUSR1 else number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, forward)
+    while any(p.poll() is None for p in processes):
+        time.sleep(0.2)
+    return 0 if stopping else max((abs(p.returncode) for p in processes), default=0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
