@@ -10,21 +10,9 @@ from torch import Tensor
 
 from ionsieve.errors import InputError, SetupError, nearest
 from ionsieve.potentials.base import PotentialInfo
+from ionsieve.potentials.symbols import symbol
 
-__all__ = ["check_elements", "check_stress_cells", "choose_device", "symbol"]
-
-_TABLE = (
-    "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr "
-    "Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt "
-    "Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv "
-    "Ts Og"
-)
-_SYMBOLS = _TABLE.split()
-
-
-def symbol(number: int) -> str:
-    """Return the chemical symbol of an atomic number."""
-    return _SYMBOLS[number] if 0 <= number < len(_SYMBOLS) else f"Z={number}"
+__all__ = ["check_elements", "check_stress_cells", "choose_device", "unknown_name"]
 
 
 @lru_cache(maxsize=64)
@@ -63,7 +51,7 @@ def check_stress_cells(cells: Tensor) -> Tensor:
     InputError
         When a cell has no volume.
     """
-    volumes = torch.linalg.det(cells).abs()
+    volumes: Tensor = torch.linalg.det(cells).abs()
     if bool((volumes < 1e-6).any()):
         raise InputError("a stress needs a cell with volume", found=f"{float(volumes.min()):.3g} Å³")
     return volumes

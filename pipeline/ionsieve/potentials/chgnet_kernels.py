@@ -180,7 +180,7 @@ class AtomMessage(torch.autograd.Function):
     """Sum over the directed edges of each atom: gate(centre + neighbour + bond) * weight."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         centre_rows: Tensor,
         neighbour_rows: Tensor,
@@ -213,8 +213,8 @@ class AtomMessage(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Gradients of the four feature tensors."""
         weight, plan, gate, space, pre_all, unit_all, scale_all = ctx.kept
         width = weight.shape[1]
@@ -246,7 +246,7 @@ class AngleMessage(torch.autograd.Function):
     """Sum over the angles of each short bond: gate(outer + inner + angle W) * weight of the inner bond."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         outer_rows: Tensor,
         inner_rows: Tensor,
@@ -280,8 +280,8 @@ class AngleMessage(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Gradients of the four feature tensors."""
         weight, outer_shape, indices, matrix, gate, space, pre_all, unit_all, scale_all = ctx.kept
         outer, outer_bond, inner_bond = indices
@@ -315,7 +315,7 @@ class AngleUpdate(torch.autograd.Function):
     """Angle features plus gate(outer + inner + angle W)."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         outer_rows: Tensor,
         inner_rows: Tensor,
@@ -346,8 +346,8 @@ class AngleUpdate(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Gradients of the three feature tensors."""
         outer_shape, inner_shape, indices, matrix, gate, space, unit_all, scale_all = ctx.kept
         outer, _, inner_bond = indices

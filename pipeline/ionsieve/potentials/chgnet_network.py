@@ -119,7 +119,7 @@ class _Layer:
             weight, bias = centred(weight, 2), centred(bias, 2)
         second = [centred(m[-1].weight.double().t()) if hidden else None for m in (core, gate)]
         norms = (source.bn1, source.bn2)
-        maps = tuple(keep(part) for part in weight.split([width] * inputs))
+        maps = tuple(keep(part) for part in torch.split(weight, [width] * inputs))
         return cls(
             maps=maps,
             angle_t=keep(maps[2].t()),
@@ -211,7 +211,7 @@ class CHGNetNetwork:
         distances = torch.linalg.vector_norm(edges.vectors, dim=1)
         basis = self._bessel(distances, self._frequencies, self.cutoff_A)
         weight = basis @ self._edge_weight
-        from_basis = (basis @ self._edge_maps).split(2 * width, dim=1)
+        from_basis = torch.split(basis @ self._edge_maps, 2 * width, dim=1)
         plan = AtomPlan.build(edges.first, edges.second)
 
         near = distances.index_select(0, graph.short)
@@ -233,8 +233,16 @@ class CHGNetNetwork:
             bond_rows = from_basis[k] + layer.bias
             if k:
                 bond_rows = bond_rows.index_add(0, graph.short, (bonds - start) @ layer.maps[1])
-            message = AtomMessage.apply(
-                atoms @ layer.maps[0], atoms @ layer.maps[2], bond_rows, weight, plan, layer.gate, self._space, f"a{k}"
+            message = _apply(
+                AtomMessage,
+                atoms @ layer.maps[0],
+                atoms @ layer.maps[2],
+                bond_rows,
+                weight,
+                plan,
+                layer.gate,
+                self._space,
+                f"a{k}",
             )
             atoms = atoms + message @ layer.out
             if k == last:
@@ -242,17 +250,22 @@ class CHGNetNetwork:
             layer = self._bond_layers[k]
             outer, inner = _angle_rows(layer, atoms, bonds, graph)
             matrix = (layer.maps[2], layer.angle_t)
-            message = AngleMessage.apply(
-                outer, inner, angles, bond_weight, indices, matrix, layer.gate, self._space, f"b{k}"
+            message = _apply(
+                AngleMessage, outer, inner, angles, bond_weight, indices, matrix, layer.gate, self._space, f"b{k}"
             )
             bonds = bonds + (message * bond_weight) @ layer.out
             if k < last - 1:
                 layer = self._angle_layers[k]
                 outer, inner = _angle_rows(layer, atoms, bonds, graph)
                 matrix = (layer.maps[2], layer.angle_t)
-                angles = AngleUpdate.apply(outer, inner, angles, indices, matrix, layer.gate, self._space, f"c{k}")
+                angles = _apply(AngleUpdate, outer, inner, angles, indices, matrix, layer.gate, self._space, f"c{k}")
         energies: Tensor = self._readout(atoms).squeeze(1)
         return energies + self._reference.index_select(0, numbers - 1)
+
+
+def _apply(function: type[torch.autograd.Function], *arguments: Any) -> Tensor:
+    result: Tensor = function.apply(*arguments)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _angle_rows(layer: _Layer, atoms: Tensor, bonds: Tensor, graph: LineGraph) -> tuple[Tensor, Tensor]:

@@ -20,12 +20,18 @@ _MPTRJ = _TO_PU - frozenset(range(84, 89))
 #: ytterbium is absent from the r2SCAN set as well: its reference energy in the weights is zero.
 _MP_R2SCAN = _MPTRJ - {70}
 
+#: what `pair-ionic` has a charge and a radius for (potentials/pair.py; a test holds the two equal)
+_IONS = frozenset(
+    {1, 3, 4, 5, 8, 9, *range(11, 18), *range(19, 23), 30, 31, 32, 34, 35, *range(37, 42), 47, *range(49, 54), 56, 57}
+    | {72, 73, 74}
+)
+
 _CHGNET_DOI = "10.1038/s42256-023-00716-3"
 _CHGNET_R2SCAN_DOI = "10.48550/arXiv.2504.05565"
 _MACE_DOI = "10.48550/arXiv.2206.07697"
 _MACE_MP_DOI = "10.48550/arXiv.2401.00096"
 _SEVENN_DOI = "10.1021/acs.jctc.4c00190"
-_ASL = "ASL (academic, non-commercial)"
+_ASL = "ASL (non-commercial)"
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,21 @@ _MACE_FILES = {
 }
 
 _SEVENN_FILES = {
-    "7net-0": ("SevenNet_0__11Jul2024", "checkpoint_sevennet_0.pth", _MPTRJ, "SevenNet-0, July 2024"),
-    "7net-l3i5": ("SevenNet_l3i5", "checkpoint_l3i5.pth", _MPTRJ, "SevenNet-l3i5: more accurate, four times slower"),
+    "7net-0": (
+        "SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth",
+        "7052cb42b7b3be42b40b97fa0d21077a48c54b5548948fc4dcf346629f813c36",
+        "SevenNet-0, July 2024; ships with its package",
+    ),
+    "7net-l3i5": (
+        "SevenNet_l3i5/checkpoint_l3i5.pth",
+        "a7ff190d41efe5b8317a03d20a468e4036a1a3e64e0b14fdbab64ac3f4bfc09d",
+        "SevenNet-l3i5: more accurate and several times slower; ships with its package",
+    ),
+    "7net-mf-0": (
+        "SevenNet_MF_0/checkpoint_sevennet_mf_0.pth",
+        "81791329b37d445f46b531578c182c41792d98c7814222c9e5dde276402225fd",
+        "SevenNet-MF-0: head PBE or R2SCAN; ships with its package",
+    ),
 }
 
 
@@ -108,7 +127,7 @@ def catalogue() -> list[ModelCard]:
     """Return all models known by name, present or not, in the order of recommendation."""
     chgnet, sevenn = _package("chgnet"), _package("sevenn")
     weights = chgnet / "pretrained" if chgnet else None
-    bsd = "modified BSD (as the package)"
+    bsd = "BSD-3"
     cards = [
         ModelCard(
             "chgnet-0.3.0",
@@ -137,16 +156,14 @@ def catalogue() -> list[ModelCard]:
         cards.append(
             ModelCard(name, "mace", licence, _MPTRJ, mace_cache() / file, None, None, (_MACE_DOI, _MACE_MP_DOI), note)
         )
-    for name, (folder, file, elements, note) in _SEVENN_FILES.items():
-        path = sevenn / "pretrained_potentials" / folder / file if sevenn else None
-        cards.append(
-            ModelCard(name, "sevennet", "GPL-3.0 (as the package)", elements, path, None, 5.0, (_SEVENN_DOI,), note)
-        )
+    for name, (file, sha256, note) in _SEVENN_FILES.items():
+        path = sevenn / "pretrained_potentials" / file if sevenn else None
+        cards.append(ModelCard(name, "sevennet", "MIT", _MPTRJ, path, sha256, 5.0, (_SEVENN_DOI,), note))
     cards.append(
         ModelCard("pair-lj", "pair", "MIT", _TO_PU, None, note="Lennard-Jones, one species: tests and drills only")
     )
     cards.append(
-        ModelCard("pair-ionic", "pair", "MIT", frozenset(), None, note="rigid ions: tests and drills only, no physics")
+        ModelCard("pair-ionic", "pair", "MIT", _IONS, None, note="rigid ions: tests and drills only, no physics")
     )
     return cards
 

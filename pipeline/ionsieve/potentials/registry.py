@@ -64,7 +64,10 @@ def _load(settings: PotentialSettings) -> Potential:
         from ionsieve.potentials.committee import CommitteePotential
 
         files = (settings.path, *settings.committee)
-        singles = [settings.model_copy(update={"path": path, "committee": ()}) for path in files]
+        singles = [
+            settings.model_copy(update={"path": path, "committee": (), "sha256": None if k else settings.sha256})
+            for k, path in enumerate(files)
+        ]
         return CommitteePotential([_load(single) for single in singles])
     path, card = resolve_file(settings, card)
     potential = _ADAPTERS[family](path, card, settings)
