@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ionsieve.potentials.base import Evaluation, Potential, PotentialInfo
     from ionsieve.potentials.models import ModelCard, catalogue, digest
+    from ionsieve.potentials.parity import ParityReport, check_parity, load_checked
     from ionsieve.potentials.registry import load
     from ionsieve.potentials.settings import PairSettings, PotentialSettings
 
@@ -15,24 +16,30 @@ _HOMES = {
     "Evaluation": "base",
     "ModelCard": "models",
     "PairSettings": "settings",
+    "ParityReport": "parity",
     "Potential": "base",
     "PotentialInfo": "base",
     "PotentialSettings": "settings",
     "catalogue": "models",
+    "check_parity": "parity",
     "digest": "models",
     "load": "registry",
+    "load_checked": "parity",
 }
 
 __all__ = [
     "Evaluation",
     "ModelCard",
     "PairSettings",
+    "ParityReport",
     "Potential",
     "PotentialInfo",
     "PotentialSettings",
     "catalogue",
+    "check_parity",
     "digest",
     "load",
+    "load_checked",
 ]
 
 

@@ -157,15 +157,22 @@ class MACEPotential(EdgePotential):
 
     def as_ase(self) -> Calculator:
         """Return the package's own `MACECalculator` of the same file, without acceleration."""
+        return self._calculator(self.info.dtype)
+
+    def as_ase_float64(self) -> Calculator:
+        """Return `as_ase` in float64, which the parity gate compares with."""
+        return self._calculator("float64")
+
+    def _calculator(self, dtype: str) -> Calculator:
         import_mace()
         from mace.calculators import MACECalculator
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return MACECalculator(
-                models=[_load_model(self._path).to(getattr(torch, self.info.dtype))],
+                models=[_load_model(self._path).to(getattr(torch, dtype))],
                 device=self.info.device.partition(":")[0],
-                default_dtype=self.info.dtype,
+                default_dtype=dtype,
                 head=self._head,
             )
 
