@@ -1,6 +1,6 @@
 """Results under the keys that users of other libraries know, and tables.
 
-`as_pymatgen` has the keys and units of the ``get_summary_dict`` of pymatgen-analysis-diffusion (D in cm²/s, S in mS/cm);
+`as_pymatgen` has the keys and units of pymatgen-analysis-diffusion's ``get_summary_dict`` (D in cm²/s, S in mS/cm);
 `as_matcalc` those of matcalc's ``DiffusionCalc``. What our verdict withholds is None there, never an invented number;
 the errors are ours, that is, calibrated. The verdict travels along under ``ionsieve``.
 """

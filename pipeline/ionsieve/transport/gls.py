@@ -2,21 +2,28 @@
 
 Equations
     model       MSD(t_k) = c + s t_k,  k = 1 ... L                         c: twice the cage amplitude, s = 2 d D
-    covariance  Cov(MSD_i, MSD_j) = V_i t_j / (N T)   for t_i <= t_j       V: variance of one squared displacement
-    scaled      y_k = MSD_k / t_k = s + c / t_k,   Cov(y_i, y_j) = g_i / (N T),   g_i = V_i / t_i
+    covariance  Cov(MSD_i, MSD_j) = W_i t_j / (N T)   for t_i <= t_j
+    overlap     W_i = V_i - (1/3) G_i,   G_i = (2 / d) (s t_i)²
+                V: variance of one squared displacement, empirical; G: its part from free Gaussian diffusion
+    scaled      y_k = MSD_k / t_k = s + c / t_k,   Cov(y_i, y_j) = g_i / (N T),   g_i = W_i / t_i
     so that     y_1, y_2 - y_1, y_3 - y_2, ...   are uncorrelated, with variances g_1, g_2 - g_1, ...  over N T
     solution    weighted least squares on those increments: O(L), no matrix is inverted
+Overlap
+    N T / t_i counts windows side by side. Overlapping origins know more: for free diffusion the variance of the mean is
+    2/3 of that (exact for t << T), while the shot noise of rare jumps, fully correlated between origins, gains nothing.
+    Hence a third of the Gaussian part is taken off and the rest of V stays.
 Conditioning
-    g must grow: V_i / t_i is made monotone (pooled adjacent violators) and every increment is at least that of free
-    Gaussian diffusion, (2 / d) s² (t_{k+1} - t_k), which no diffusing system can undercut. This replaces the eigenvalue
-    clipping of other implementations and is what keeps the claimed errors true when the window starts inside the cage
-    regime or holds few jumps.
+    g must grow: it is made monotone (pooled adjacent violators), and every increment is at least that of free
+    Gaussian diffusion, (2/3) (2 / d) s² (t_{k+1} - t_k), which no diffusing system can undercut. This replaces the
+    eigenvalue clipping of other implementations and is what keeps the claimed errors true when the window starts inside
+    the cage regime or holds few jumps.
 Symbols
     t lags, ps; T length of the run, ps; N ions; d dimensions; n_i = N T / t_i independent samples
 Validity
     Stationary, ions (nearly) independent. V is empirical, so that the shot noise of rare jumps is in it.
 Source
-    A. R. McCluskey, S. W. Coles, B. J. Morgan, J. Chem. Theory Comput. 2025, 10.1021/acs.jctc.4c01249 (the covariance).
+    A. R. McCluskey, S. W. Coles, B. J. Morgan, J. Chem. Theory Comput. 2025, 10.1021/acs.jctc.4c01249 (W = V);
+    H. Qian, M. P. Sheetz, E. L. Elson, Biophys. J. 1991, 10.1016/S0006-3495(91)82125-7 (overlapping origins).
 """
 
 from __future__ import annotations
@@ -82,13 +89,13 @@ def fit_line(
     """
     t = np.asarray(lags_ps, dtype=float)
     y = np.asarray(msd_A2, dtype=float) / t
-    g = monotone(np.asarray(variance_A4, dtype=float) / t)
-    gain = max(float(msd_A2[-1] - msd_A2[0]), 0.0)
-    slope = gain / float(t[-1] - t[0])
-    floor = 2.0 / dimensions * slope**2 * np.diff(t)
+    slope = max(float(msd_A2[-1] - msd_A2[0]), 0.0) / float(t[-1] - t[0])
+    gaussian = 2.0 / dimensions * slope**2 * t  # G / t
+    g = monotone(np.asarray(variance_A4, dtype=float) / t - gaussian / 3.0)
+    floor = np.diff(gaussian) * 2.0 / 3.0
     scale = max(float(g[-1]), 1e-300)
     increments = np.maximum(np.maximum(np.diff(g), floor), 1e-9 * scale)
-    first = max(float(g[0]), 2.0 / dimensions * slope**2 * float(t[0]), 1e-9 * scale)
+    first = max(float(g[0]), float(gaussian[0]) * 2.0 / 3.0, 1e-9 * scale)
     weights = particle_time_ps / np.concatenate([[first], increments])
     design = np.stack([np.ones_like(t), 1.0 / t], axis=1)
     a = np.concatenate([design[:1], np.diff(design, axis=0)])

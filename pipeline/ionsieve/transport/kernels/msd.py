@@ -19,7 +19,7 @@ Source
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -48,12 +48,21 @@ def fast_length(n: int) -> int:
     return best
 
 
-def _series(positions: Array) -> Array:
-    """Return centred float64 series (N, 3, F), contiguous in time; centring keeps rounding small."""
+def _series(positions: Array) -> Iterator[Array]:
+    """Yield centred float64 series (n, 3, F), contiguous in time, a few ions at a time.
+
+    Centring keeps rounding small; transposing in large blocks and transforming in small ones keeps to the cache.
+    """
     xp = array_namespace(positions)
-    x = xp.astype(positions, xp.float64)
-    x = x - xp.mean(x, axis=0, keepdims=True)
-    return xp.permute_dims(x, (1, 2, 0))
+    frames, particles = int(positions.shape[0]), int(positions.shape[1])
+    large = max(1, _BLOCK_BYTES // (3 * 8 * max(frames, 1)))
+    small = max(1, 4 * cache_bytes(positions) // (3 * 16 * max(frames, 1)))
+    for start in range(0, particles, large):
+        part = xp.astype(positions[:, start : start + large, :], xp.float64)
+        x = xp.asarray(xp.permute_dims(part, (1, 2, 0)), copy=True)
+        for first in range(0, int(x.shape[0]), small):
+            some = x[first : first + small, ...]
+            yield some - xp.mean(some, axis=-1, keepdims=True)
 
 
 def _edges(q: Array) -> Array:
@@ -68,11 +77,6 @@ def _edges(q: Array) -> Array:
 def _counts(like: Array, frames: int) -> Array:
     xp = array_namespace(like)
     return xp.astype(xp.arange(frames, 0, -1, device=getattr(like, "device", None)), xp.float64)
-
-
-def _blocks(n_particles: int, frames: int) -> list[slice]:
-    size = max(1, int(_BLOCK_BYTES // (3 * 16 * max(frames, 1) * 2)))
-    return [slice(i, min(i + size, n_particles)) for i in range(0, n_particles, size)]
 
 
 def msd(positions: Array, *, per_axis: bool = False) -> Array:
@@ -95,8 +99,7 @@ def msd(positions: Array, *, per_axis: bool = False) -> Array:
     n = fast_length(2 * frames)
     power: Array = None
     square: Array = None
-    for block in _blocks(particles, frames):
-        x = _series(positions[:, block, :])
+    for x in _series(positions):
         f = xp.fft.rfft(x, n=n, axis=-1)
         p = xp.sum(xp.real(f) ** 2 + xp.imag(f) ** 2, axis=0)
         q = xp.sum(x * x, axis=0)
@@ -118,8 +121,7 @@ def msd_tensor(positions: Array) -> Array:
     pairs = [(0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)]
     power: list[Array] = [None] * 6
     square: list[Array] = [None] * 6
-    for block in _blocks(particles, frames):
-        x = _series(positions[:, block, :])
+    for x in _series(positions):
         f = xp.fft.rfft(x, n=n, axis=-1)
         re, im = xp.real(f), xp.imag(f)
         for k, (a, b) in enumerate(pairs):
@@ -167,17 +169,17 @@ def windowed_moments(positions: Array, lags: Sequence[int], *, stride_per_lag: i
         (L,) Å² and (L,) Å⁴ (population variance). Memory stays below about 64 MB whatever the length.
     """
     xp = array_namespace(positions)
-    x = xp.astype(positions, xp.float64)
-    frames, particles = x.shape[0], x.shape[1]
-    chunk = max(1, int(_BLOCK_BYTES // (3 * 8 * 4 * particles)))
+    x = component_first(positions)
+    frames, particles = int(x.shape[1]), int(x.shape[2])
+    chunk = max(1, cache_bytes(x) // (3 * 8 * particles))
     means, variances = [], []
     for lag in lags:
         stride = max(1, lag // stride_per_lag) if stride_per_lag else 1
         count, mean, m2 = 0, 0.0, 0.0
         for start in range(0, frames - lag, chunk * stride):
             stop = min(start + chunk * stride, frames - lag)
-            d = x[start + lag : stop + lag : stride, ...] - x[start:stop:stride, ...]
-            sq = xp.sum(d * d, axis=-1)
+            d = x[:, start + lag : stop + lag : stride, :] - x[:, start:stop:stride, :]
+            sq = squared_norm(d)
             n = int(sq.shape[0]) * particles
             part = float(xp.mean(sq))
             part_m2 = float(xp.sum((sq - part) ** 2))
@@ -193,7 +195,22 @@ def windowed_moments(positions: Array, lags: Sequence[int], *, stride_per_lag: i
 
 def msd_per_particle_at(positions: Array, lag: int) -> Array:
     """Squared displacement at one lag for every origin and ion, (F - lag, N) Å²."""
+    x = component_first(positions)
+    return squared_norm(x[:, lag:, :] - x[:, : x.shape[1] - lag, :])
+
+
+def component_first(positions: Array) -> Array:
+    """Return positions as contiguous float64 (3, F, N): sums over components then run along long rows."""
     xp = array_namespace(positions)
-    x = xp.astype(positions, xp.float64)
-    d = x[lag:, ...] - x[: x.shape[0] - lag, ...]
-    return xp.sum(d * d, axis=-1)
+    return xp.asarray(xp.permute_dims(xp.astype(positions, xp.float64), (2, 0, 1)), copy=True)
+
+
+def squared_norm(d: Array) -> Array:
+    """Sum of squares over the leading axis of length three."""
+    sq = d * d
+    return sq[0, ...] + sq[1, ...] + sq[2, ...]
+
+
+def cache_bytes(x: Array) -> int:
+    """Working-set size for blocked sums: the processor's cache for arrays on the CPU, memory blocks elsewhere."""
+    return 2**18 if "cpu" in str(getattr(x, "device", "cpu")).lower() else _BLOCK_BYTES
