@@ -65,7 +65,7 @@ def find_interstitials(
     network: Network | None = None,
     min_ratio: float = 0.8,
     merge_A: float = 0.9,
-    known_A: float = 0.9,
+    known_A: float = 1.0,
     include_known: bool = False,
     symprec_A: float = 0.05,
 ) -> tuple[Interstitial, ...]:

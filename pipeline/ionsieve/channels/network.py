@@ -7,17 +7,17 @@ Clearance s(x) = min_i (|x - c_i| - r_i): the radius of the largest sphere at x 
 =====================  ==========================================================================================
 included sphere  D_i   twice the largest s
 free sphere  D_f       twice the largest radius of a sphere that can travel to its own periodic image
-included along free    twice the largest s on the paths that the free sphere can take
+included along free    twice the largest s on the widest way: the one that lets the free sphere through and, at every
+                       fork, takes the wider branch
 =====================  ==========================================================================================
 
 Method. For a probe of radius t the free space is the complement of spheres of radii r_i + t, and it deforms onto the
 edges of the power diagram with weights (r_i + t)² that lie outside all spheres (H. Edelsbrunner, Discrete Comput.
-Geom. 13 (1995) 415).
-So the diagram at t = D_f / 2 gives D_f exactly: the diagram is rebuilt at the radius found until the two agree. Zeo++
-takes the
-diagram at t = 0 and mends the difference by filling large atoms with small spheres (its "high accuracy").
-On an edge between three atoms the clearance is smallest where the edge crosses their triangle, at the tangent circle of
-`ionsieve.geometry.polygons`; at a vertex the position is polished to equal clearance from its four atoms.
+Geom. 13 (1995) 415). So the diagram at t = D_f / 2 gives D_f exactly: the diagram is rebuilt at the radius found until
+the two agree. Zeo++ takes the diagram at t = 0 and mends the difference, where its tables allow it, by filling large
+atoms with small spheres ("high accuracy"). On an edge between three atoms the clearance is smallest where the edge
+crosses their triangle, at the tangent circle of `ionsieve.geometry.polygons`; at a vertex the position is polished to
+equal clearance from its four atoms.
 """
 
 from __future__ import annotations
@@ -242,7 +242,7 @@ def spheres(positions: ArrayLike, cell: ArrayLike, radii: ArrayLike) -> Spheres:
     free = levels[0]
     along = None
     if free is not None:
-        along = 2.0 * float(net.node_radius[percolation.members[0]].max())
+        along = 2.0 * float(net.node_radius[percolation.loop].max())
     return Spheres(
         included=2.0 * included,
         free=None if free is None else 2.0 * free,

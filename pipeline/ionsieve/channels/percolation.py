@@ -55,12 +55,14 @@ class PeriodicClusters:
     offset: list[Vector] = field(init=False)
     size: list[int] = field(init=False)
     basis: dict[int, list[Vector]] = field(init=False)
+    joins: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.parent = list(range(self.count))
         self.offset = [_ZERO] * self.count
         self.size = [1] * self.count
         self.basis = {}
+        self.joins = 0
 
     def find(self, node: int) -> tuple[int, Vector]:
         """Return the root of a node and the lattice vector from it."""
@@ -89,6 +91,7 @@ class PeriodicClusters:
                 return ru, False
             self.basis[ru] = [*old, d]
             return ru, True
+        self.joins += 1
         if self.size[ru] < self.size[rv]:
             ru, rv, d = rv, ru, (-d[0], -d[1], -d[2])
         self.parent[rv], self.offset[rv] = ru, (-d[0], -d[1], -d[2])
@@ -121,12 +124,17 @@ class Percolation:
         level (edges within `tie` of it count as open: symmetry makes equals, rounding orders them).
     critical
         For 1, 2, 3 dimensions: the edge that completed it, or -1.
+    loop
+        Nodes on the way that first leads to its own image: the critical edge and the way back over the edges that
+        opened
+        first (the widest way between any two of its nodes).
     """
 
     levels: tuple[float | None, float | None, float | None]
     axes: tuple[float | None, float | None, float | None]
     members: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
     critical: tuple[int, int, int]
+    loop: NDArray[np.int64]
 
 
 def percolate(
@@ -162,6 +170,8 @@ def percolate(
     members = [np.zeros(count, dtype=bool) for _ in range(3)]
     critical = [-1, -1, -1]
     pair_list, shift_list, key_list = pairs.tolist(), shifts.tolist(), keys.tolist()
+    tree: list[list[int]] = [[] for _ in range(count)]
+    loop: list[int] = []
     pending: list[int] = []
     close_at = np.inf
 
@@ -179,7 +189,13 @@ def percolate(
             break
         u, v = pair_list[e]
         i, j, k = shift_list[e]
+        before = clusters.joins
         root, grew = clusters.join(u, v, (i, j, k))
+        if clusters.joins > before:
+            tree[u].append(v)
+            tree[v].append(u)
+        elif grew and found[0] is None:
+            loop = _tree_path(tree, u, v)
         if not grew:
             continue
         basis = clusters.basis[root]
@@ -197,4 +213,22 @@ def percolate(
         (axes[0], axes[1], axes[2]),
         (members[0], members[1], members[2]),
         (critical[0], critical[1], critical[2]),
+        np.array(loop, dtype=np.int64),
     )
+
+
+def _tree_path(tree: list[list[int]], start: int, end: int) -> list[int]:
+    """Nodes of the only way between two nodes of a tree."""
+    came = {start: start}
+    queue = [start]
+    for node in queue:
+        if node == end:
+            break
+        for other in tree[node]:
+            if other not in came:
+                came[other] = node
+                queue.append(other)
+    path = [end]
+    while path[-1] != start:
+        path.append(came[path[-1]])
+    return path
