@@ -65,7 +65,8 @@ def _show(p: Prototype) -> None:
     console.print(f"[bold]{p.name}[/bold]  {p.formula}  {p.family}  {p.space_group}  Z = {p.z}")
     lengths = " ".join(f"{float((row @ row) ** 0.5):.4f}" for row in p.cell)
     console.print(
-        f"cell {lengths} Å, {sum(s.multiplicity for s in p.sites)} positions, mobile ion {_ion(p.mobile_ion, p.mobile_charge)}"
+        f"cell {lengths} Å, {sum(s.multiplicity for s in p.sites)} positions, "
+        f"mobile ion {_ion(p.mobile_ion, p.mobile_charge)}"
     )
     sites = Table(title="Sites", title_justify="left")
     for column in ("label", "Wyckoff", "role", "occupancy", "a formula unit", "note"):
@@ -83,7 +84,7 @@ def _show(p: Prototype) -> None:
         dopants = ", ".join(_ion(k, v) for k, v in d.dopants.items())
         dopable.add_row(", ".join(d.sites), d.coordination, dopants)
     console.print(dopable)
-    short = {k: v for k, v in ((p.data or {}).get("checks", {}).get("mutually_exclusive_pairs_A") or {}).items()}
+    short = (p.data or {}).get("checks", {}).get("mutually_exclusive_pairs_A") or {}
     if short:
         console.print("sites that exclude each other: " + ", ".join(f"{k} ({v} Å)" for k, v in short.items()))
     console.print(f"source: {p.source}" + (f"  doi:{p.doi}" if p.doi and p.doi != "None" else ""))

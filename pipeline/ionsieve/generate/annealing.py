@@ -1,7 +1,8 @@
 """Swap Monte Carlo on the Ewald matrix: many chains at once, annealed, then quenched to the bottom.
 
-A state is kept as slots: each slot owns a species and holds a site, so that every proposal exchanges two different species
-of one sublattice, keeps all counts and the charge, and costs O(n) for n active sites. Chains advance together as arrays.
+A state is kept as slots: each slot owns a species and holds a site, so that every proposal exchanges two different
+species of one sublattice, keeps all counts and the charge, and costs O(n) for n active sites. Chains advance together
+as arrays.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def random_states(problem: OrderingProblem, count: int, generator: np.random.Gen
     states = np.full((count, problem.n_active), -1, dtype=np.int64)
     for k, row in enumerate(problem.counts):
         sites = np.flatnonzero(problem.sublattice == k)
-        order = sorted(np.flatnonzero(row), key=lambda m: (int(problem.allowed[m, sites].sum()), int(m)))
+        order = sorted(map(int, np.flatnonzero(row)), key=lambda m: (int(problem.allowed[m, sites].sum()), m))
         for r in range(count):
             states[r, sites] = _fill(problem, sites, row, order, generator)
     return states
@@ -82,12 +83,14 @@ def _chains(problem: OrderingProblem, states: Ints) -> Chains:
     return Chains(slots, species[0], q @ problem.matrix + problem.field, o @ problem.clash)
 
 
-def _pairs(problem: OrderingProblem, chains: Chains) -> Ints:
-    """(P, 2) slots of one sublattice with different species."""
+def _pairs(problem: OrderingProblem, chains: Chains, sublattices: tuple[int, ...] | None) -> Ints:
+    """(P, 2) slots of one of the sublattices with different species."""
     first = chains.slots[0]
     sub = problem.sublattice[first]
     i, j = np.triu_indices(len(first), 1)
     keep = (sub[i] == sub[j]) & (chains.slot_species[i] != chains.slot_species[j])
+    if sublattices is not None:
+        keep &= np.isin(sub[i], sublattices)
     return np.stack([i[keep], j[keep]], axis=1)
 
 
@@ -99,6 +102,7 @@ def anneal(
     temperatures_eV: Floats,
     electrostatics: float = 1.0,
     snapshots: int = 0,
+    sublattices: tuple[int, ...] | None = None,
 ) -> tuple[Ints, Ints]:
     """Run all chains through a ladder of temperatures.
 
@@ -112,6 +116,8 @@ def anneal(
         Factor on the electrostatic energy: 1 / permittivity, or 0 for clashes alone.
     snapshots
         How many times in the last third the states are kept.
+    sublattices
+        Only these change; all by default.
 
     Returns
     -------
@@ -119,7 +125,7 @@ def anneal(
         Final states (R, n) and the snapshots (snapshots * R, n).
     """
     chains = _chains(problem, states)
-    pairs = _pairs(problem, chains)
+    pairs = _pairs(problem, chains, sublattices)
     kept: list[Ints] = []
     if len(pairs) == 0:
         return states, states[:0]
@@ -163,10 +169,12 @@ def anneal(
     return chains.states(), np.concatenate(kept) if kept else states[:0]
 
 
-def quench(problem: OrderingProblem, states: Ints, *, sweeps: int = 500) -> Ints:
+def quench(
+    problem: OrderingProblem, states: Ints, *, sweeps: int = 500, sublattices: tuple[int, ...] | None = None
+) -> Ints:
     """Take the best swap of each chain until none lowers the energy: (R, n) local minima."""
     chains = _chains(problem, states)
-    pairs = _pairs(problem, chains)
+    pairs = _pairs(problem, chains, sublattices)
     if len(pairs) == 0:
         return states
     matrix, clash = problem.matrix, problem.clash

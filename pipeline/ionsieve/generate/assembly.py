@@ -112,8 +112,9 @@ def assemble(
 
 def _images(delta: Floats, cell: Floats) -> Floats:
     """Shortest image of Cartesian differences (n, 3), by rounding; good for distances well below half the cell."""
-    fractional = delta @ np.linalg.inv(cell)
-    return np.asarray((fractional - np.round(fractional)) @ cell)
+    fractional: Floats = delta @ np.linalg.inv(cell)
+    fractional -= np.round(fractional)
+    return np.asarray(fractional @ cell, dtype=np.float64)
 
 
 def _orient(
@@ -156,15 +157,15 @@ def _orient(
     energies = np.array([e for e, _ in best])
     weights = np.exp(-(energies - energies.min()) / scale_eV)
     chosen = int(np.searchsorted(np.cumsum(weights), generator.random() * weights.sum()))
-    return centre + best[min(chosen, len(best) - 1)][1]
+    return np.asarray(centre + best[min(chosen, len(best) - 1)][1])
 
 
 def _spread(
     points: Floats, cell: Floats, mobile: NDArray[np.bool_], problem: OrderingProblem, filled: list[int]
 ) -> tuple[Floats, float]:
-    """Move mobile ions that had to share crowded sites apart, along the line between them, up to the exclusion distance."""
+    """Move mobile ions that share crowded sites apart, along the line between them, up to the exclusion distance."""
     table = problem.table
-    limits = {key: d for key, d in table.prototype.exclusions_A.items()}
+    limits = table.prototype.exclusions_A
     labels = [table.labels[i] for i in filled]
     index = np.flatnonzero(mobile)
     if len(index) < 2:

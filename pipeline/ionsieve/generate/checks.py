@@ -37,7 +37,7 @@ def density_g_per_cm3(symbols: tuple[str, ...], volume_A3: float) -> float:
 def global_instability_index(
     symbols: tuple[str, ...], states: Floats, i: NDArray[np.int64], j: NDArray[np.int64], distance: Floats
 ) -> tuple[float | None, dict[str, float]]:
-    """Return the root mean square deviation of the bond-valence sums from the formal charges, and the mean sum by element.
+    """Return the rms deviation of the bond-valence sums from the formal charges, and the mean sum by element.
 
         s = exp((R0 - d) / b),  V_i = Σ_j s_ij over neighbours of opposite charge,  GII = sqrt(mean((V_i - |q_i|)²))
 
@@ -47,6 +47,8 @@ def global_instability_index(
     ----------
     A. Salinas-Sanchez et al., J. Solid State Chem. 100 (1992) 201.
     """
+    if any(s == "H" and q < 0 for s, q in zip(symbols, states, strict=True)):
+        return None, {}  # the parameters are those of protons, not of hydrides
     opposite = states[i] * states[j] < 0
     names = sorted(set(symbols))
     table = np.full((len(names), len(names)), np.nan)
@@ -65,8 +67,9 @@ def global_instability_index(
 
 @lru_cache(maxsize=256)
 def prototype_gii(prototype: Prototype) -> float | None:
-    """Global instability index of the prototype's average structure: bonds weighted by the occupancies, cluster anions as
-    their centre; None when a parameter is missing or a cluster anion is present.
+    """Global instability index of the prototype's average structure, bonds weighted by the occupancies.
+
+    None when a parameter is missing or a cluster anion is present.
     """
     sites = [s for s in prototype.sites if s.occupancy]
     if any(sp in GROUPS for s in sites for sp in s.occupancy):
@@ -192,7 +195,8 @@ def _density(
         parts = GROUPS[species].symbols if species in GROUPS else (species,)
         reference += amount * prototype.z * density_g_per_cm3(parts, parent_volume)
     change = density / reference - 1.0
-    return Check(name="density", passed=abs(change) <= settings.max_density_change, value=round(density, 4), unit="g/cm³",
+    passed = abs(change) <= settings.max_density_change
+    return Check(name="density", passed=passed, value=round(density, 4), unit="g/cm³",
                  bounds=f"{reference:.3f} ± {100 * settings.max_density_change:.0f} %",
                  detail=f"{100 * change:+.1f} % against {prototype.formula} at the prototype's cell")  # fmt: skip
 

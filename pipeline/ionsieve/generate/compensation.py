@@ -9,7 +9,16 @@ from ionsieve.generate.formula import format_formula
 from ionsieve.generate.prototypes import Prototype
 from ionsieve.generate.settings import CompensationSettings
 from ionsieve.generate.sites import minimum_distances
-from ionsieve.generate.targets import INTERSTITIAL, Sublattice, Substitution, Target, charge_of, host_species, sites_of_host, substitute
+from ionsieve.generate.targets import (
+    INTERSTITIAL,
+    Sublattice,
+    Substitution,
+    Target,
+    charge_of,
+    host_species,
+    sites_of_host,
+    substitute,
+)
 
 __all__ = ["NotBalanced", "add_mobile", "compensate", "crowded_sites", "room_for_mobile"]
 
@@ -46,9 +55,9 @@ def room_for_mobile(target: Target) -> float:
 def add_mobile(target: Target, extra: float) -> str:
     """Put `extra` mobile ions a formula unit on empty sites; return in words where.
 
-    Vacant regular sites are filled first, then the prototype's interstitial sites that lie clear of the regular ones; both
-    then form one sublattice, over which the ordering distributes all mobile ions. What is left goes on interstitial sites
-    that crowd regular ones, as a sublattice of its own: there each ion pushes its neighbours aside.
+    Vacant regular sites are filled first, then the prototype's interstitial sites that lie clear of the regular ones;
+    both then form one sublattice, over which the ordering distributes all mobile ions. What is left goes on
+    interstitial sites that crowd regular ones, as a sublattice of its own: there each ion pushes its neighbours aside.
     """
     prototype, ion, mobile = target.prototype, target.mobile_ion, target.mobile
     where = ["vacant regular sites"] if mobile.vacant > EPSILON else []
@@ -175,8 +184,8 @@ def compensate(target: Target, wanted: CompensationSettings, overrides: Mapping[
         ]
         cause = f" ({missing[0]})" if missing else ""
         raise NotBalanced(
-            f"{left}: {extra:.4g} {ion} more a formula unit are needed, and {target.prototype.name} has room for {room:.4g} on "
-            f"sites with known coordinates{cause}. It would be mended by {_mends(target, excess)}"
+            f"{left}: {extra:.4g} {ion} more a formula unit are needed, and {target.prototype.name} has room for "
+            f"{room:.4g} on sites with known coordinates{cause}. It would be mended by {_mends(target, excess)}"
         )
     where = add_mobile(target, extra)
     target.mechanism = "interstitial"

@@ -31,7 +31,10 @@ def radius_mismatch(target: Target) -> dict[str, float]:
 
 
 def tolerance_factor(target: Target) -> float | None:
-    """Goldschmidt factor t = (r_A + r_X) / (sqrt 2 (r_A + r_O)) of an anti-perovskite A3OX, site averages; None elsewhere."""
+    """Goldschmidt factor t = (r_A + r_X) / (sqrt 2 (r_A + r_O)) of an anti-perovskite A3OX, with site averages.
+
+    None for other structures, or when a radius is unknown.
+    """
     prototype = target.prototype
     if prototype.family != "antiperovskite" or "Pm-3m" not in prototype.space_group:
         return None
@@ -55,8 +58,7 @@ def tolerance_factor(target: Target) -> float | None:
     return (a + x) / (math.sqrt(2.0) * (a + o))
 
 
-#: Thermochemical radii of cluster anions, Å: H. D. B. Jenkins, K. P. Thakur, J. Chem. Educ. 56 (1979) 576 (BH4 1.93, BF4
-#: 2.32, NH2 1.90, OH 1.33, NO2 1.92, CN 1.91, SH 2.07).
+#: Thermochemical radii of cluster anions, Å: H. D. B. Jenkins, K. P. Thakur, J. Chem. Educ. 56 (1979) 576.
 _GROUP_RADII_A = {"BH4": 1.93, "BF4": 2.32, "NH2": 1.90, "OH": 1.33, "NO2": 1.92, "CN": 1.91, "SH": 2.07}
 
 
@@ -89,7 +91,10 @@ def composition_checks(
         passed = low <= factor <= high
         checks.append(
             Check(
-                name="Goldschmidt tolerance factor", passed=passed, value=round(factor, 4), bounds=f"{low:g} to {high:g}"
+                name="Goldschmidt tolerance factor",
+                passed=passed,
+                value=round(factor, 4),
+                bounds=f"{low:g} to {high:g}",
             )
         )
         if not passed:

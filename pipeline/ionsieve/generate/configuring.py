@@ -13,6 +13,7 @@ from ionsieve import rng
 from ionsieve.errors import InputError
 from ionsieve.generate.assembly import Assembled, assemble
 from ionsieve.generate.checks import check_structure
+from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.ordering import Ordered, order
 from ionsieve.generate.problem import OrderingProblem, build_problem
 from ionsieve.generate.prototypes import Prototype, load
@@ -35,8 +36,8 @@ def configure(
     candidate
         From `expand`. A refused one comes back unchanged, without configurations.
     seed
-        The campaign's seed; `settings.ordering.seed` overrides it. Streams are keyed by it and the candidate's composition,
-        so that a candidate gets the same structures in any campaign, alone or among others.
+        The campaign's seed; `settings.ordering.seed` overrides it. Streams are keyed by it and by the candidate's
+        content, so that a candidate gets the same structures in any campaign, alone or among others.
 
     Returns
     -------
@@ -58,7 +59,10 @@ def configure(
     chosen = seed if ordering.seed is None else ordering.seed
     stream = functools.partial(rng.generator, chosen, "generate", candidate.provenance["spec_sha256"])
     configurations = []
-    for index, ordered in enumerate(order(problem, ordering, stream)):
+    orderings = order(problem, ordering, stream)
+    if any(s in GROUPS for s in spec["charges"]):  # cluster anions: the same sites with other orientations differ
+        orderings = [orderings[k % len(orderings)] for k in range(ordering.n_configurations)]
+    for index, ordered in enumerate(orderings):
         assembled = assemble(
             problem,
             ordered,

@@ -2,8 +2,8 @@
 
     M_ij = sum_R' erfc(α |r_ij + R|) / |r_ij + R| + (4π/V) sum_{k≠0} exp(-k²/4α²)/k² cos(k·r_ij) - π/(α² V) - 2α/√π δ_ij
 
-in units of e²/(4πε0) = 14.399645 eV Å (the term R = 0 is left out for i = j). The uniform term makes the energy of a neutral
-cell independent of α and that of a charged cell that of a compensating background.
+in units of e²/(4πε0) = 14.399645 eV Å (the term R = 0 is left out for i = j). The uniform term makes the energy of a
+neutral cell independent of α and that of a charged cell that of a compensating background.
 
 References
 ----------

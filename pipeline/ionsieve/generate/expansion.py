@@ -19,7 +19,7 @@ from ionsieve.generate.grid import grid_changes
 from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.prototypes import Prototype, load
 from ionsieve.generate.provenance import software_versions, spec_sha256
-from ionsieve.generate.settings import CompensationSettings, GenerateSettings, Recipe, SupercellSettings, level_values
+from ionsieve.generate.settings import GenerateSettings, Recipe, level_values
 from ionsieve.generate.solve import NoPrototype, solve_formula
 from ionsieve.generate.supercells import NotRealisable, Plan, realise
 from ionsieve.generate.targets import INTERSTITIAL, MOBILE, Substitution, Target, base_target, substitute
@@ -99,9 +99,7 @@ def _candidates_of(recipe: Recipe, settings: GenerateSettings, folders: Sequence
             yield _candidate(prototype, changes, recipe, settings)
 
 
-def _from_formula(
-    recipe: Recipe, folders: Sequence[str | Path], settings: GenerateSettings
-) -> Iterator[Candidate]:
+def _from_formula(recipe: Recipe, folders: Sequence[str | Path], settings: GenerateSettings) -> Iterator[Candidate]:
     assert recipe.formula is not None
     try:
         target = solve_formula(recipe.formula, recipe.prototype, folders, recipe.oxidation_states)
@@ -139,9 +137,7 @@ def _candidate(
     return _finish(target, recipe, settings, stated=False)
 
 
-def _finish(
-    target: Target, recipe: Recipe, settings: GenerateSettings, *, stated: bool
-) -> Candidate:
+def _finish(target: Target, recipe: Recipe, settings: GenerateSettings, *, stated: bool) -> Candidate:
     """Compensate, choose the cell, and write the candidate."""
     wanted, cell = settings.compensation_of(recipe), settings.supercell_of(recipe)
     outcome, reason, plan = Outcome.COMPLETED, "", None
@@ -200,7 +196,8 @@ def _record(
             for s in target.sublattices
         ],
         "charges": {s: target.charges[s] for s in composition},
-        "supercell": cell.model_dump(mode="json"),
+        "matrix_of_primitive": None if plan is None else plan.matrix.tolist(),
+        "counts": None if plan is None else plan.counts.by_sublattice,
         "mechanism": target.mechanism if outcome is not Outcome.NOT_NEUTRAL else wanted.mechanism,
     }
     provenance: dict[str, Any] = {
@@ -216,6 +213,7 @@ def _record(
             "doi": prototype.doi,
             "quality": prototype.quality,
         },
+        "supercell_settings": cell.model_dump(mode="json"),
         "asked": [vars(s) | {"labels": list(s.labels)} for s in asked],
         "substitutions": [vars(s) | {"labels": list(s.labels)} for s in target.substitutions],
         "mobile_sites_used": [x for s in target.sublattices if s.name in (MOBILE, INTERSTITIAL) for x in s.capacity],
@@ -319,7 +317,7 @@ def _polyanions(target: Target) -> tuple[tuple[str, str, float], ...]:
     elements = flatten(target.composition)
     out: dict[tuple[str, str], float] = {}
     prototype = target.prototype
-    replaced = {}  # dopant -> host, on framework sites
+    replaced: dict[str, set[str]] = {}  # dopant -> host, on framework sites
     for s in target.substitutions:
         for label in s.labels:
             for host in prototype.site(label).occupancy:

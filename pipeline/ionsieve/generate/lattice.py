@@ -155,8 +155,8 @@ def best_superlattices(cell: Floats, primitive: Floats, index: int, min_image_A:
     Returns
     -------
     tuple
-        Integer matrix, rows in units of the *primitive* vectors, and the image distance in Å. A compact diagonal multiple
-        of the conventional cell is preferred; else the largest image distance, then the most orthogonal cell.
+        Integer matrix, rows in units of the *primitive* vectors, and the image distance in Å. A compact diagonal
+        multiple of the conventional cell is preferred; else the largest image distance, then the most orthogonal cell.
     """
     small = primitive @ cell
     if 2 ** (1 / 6) * (abs(float(np.linalg.det(small))) * index) ** (1 / 3) < min_image_A:

@@ -33,13 +33,8 @@ def pair_list(positions: Floats, cell: Floats, cutoff_A: float) -> tuple[Ints, I
     ghosts, owner = ghosts[near], owner[near]
     points = fractional @ cell
     images = ghosts @ cell
-    matches = cKDTree(images).query_ball_point(points, cutoff_A)
-    i = np.repeat(np.arange(len(points)), [len(m) for m in matches])
-    k = (
-        np.concatenate([np.asarray(m, dtype=np.int64) for m in matches])
-        if len(matches)
-        else np.zeros(0, dtype=np.int64)
-    )
+    near_pairs = cKDTree(points).sparse_distance_matrix(cKDTree(images), cutoff_A, output_type="ndarray")
+    i, k = near_pairs["i"].astype(np.int64), near_pairs["j"].astype(np.int64)
     vectors = images[k] - points[i]
     distance = np.linalg.norm(vectors, axis=1)
     keep = distance > 1e-6

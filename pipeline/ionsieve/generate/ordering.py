@@ -59,6 +59,16 @@ def order(problem: OrderingProblem, settings: OrderingSettings, stream: Stream) 
     return _sampled(problem, settings, stream)
 
 
+#: Fewest swap attempts a chain: small problems are cheap and their landscapes as rough.
+MIN_STEPS = 6000
+#: Most orderings of equal energy that are compared by symmetry.
+MAX_COMPARED = 4000
+
+
+def _steps(problem: OrderingProblem, settings: OrderingSettings) -> int:
+    return max(settings.sweeps * problem.n_active, min(MIN_STEPS, 200 * settings.sweeps))
+
+
 def _lowest(problem: OrderingProblem, settings: OrderingSettings, stream: Stream) -> list[Ordered]:
     if problem.log_arrangements() <= math.log(max(settings.enumerate_below, 1)):
         states = enumerate_states(problem)
@@ -68,23 +78,25 @@ def _lowest(problem: OrderingProblem, settings: OrderingSettings, stream: Stream
         if found:
             return found
     pool: list[Ints] = []
+    ends: list[Ints] = []
     best: list[Ordered] = []
-    steps = settings.sweeps * problem.n_active
+    steps = _steps(problem, settings)
     ladder = np.geomspace(settings.start_eV, settings.end_eV, steps)
-    for attempt in range(3):
+    for attempt in range(settings.restarts):
         generator = stream("anneal", attempt)
         start = random_states(problem, settings.chains, generator)
         final, snapshots = anneal(problem, start, generator, temperatures_eV=ladder, snapshots=8)
-        pool += [quench(problem, final), snapshots]
-        how = f"annealed, {settings.chains * (attempt + 1)} chains of {steps} swaps"
+        ends.append(quench(problem, final))
+        pool += [ends[-1], snapshots]
+        energies = np.round(problem.energy_eV(np.concatenate(ends)), 6)
+        met = int((energies == energies.min()).sum())
+        how = f"annealed, {settings.chains * (attempt + 1)} chains of {steps} swaps, lowest met {met} times"
         best = _distinct(problem, np.concatenate(pool), settings.n_configurations, how, ranked=True)
-        if len(best) >= settings.n_configurations and best[0].clashes == 0:
-            break
-        if best and len(best) < settings.n_configurations:
+        if len(best) < settings.n_configurations:
             pool.append(_neighbours(problem, best[0].state))
             best = _distinct(problem, np.concatenate(pool), settings.n_configurations, how, ranked=True)
-            if len(best) >= settings.n_configurations and best[0].clashes == 0:
-                break
+        if met >= 2 and len(best) >= settings.n_configurations:
+            break
     return best
 
 
@@ -95,12 +107,12 @@ def _sampled(problem: OrderingProblem, settings: OrderingSettings, stream: Strea
     found: list[Ordered] = []
     kT = settings.temperature_K * BOLTZMANN_EV_PER_K
     factor = 1.0 / settings.relative_permittivity if settings.method == "thermal" else 0.0
-    steps = settings.sweeps * problem.n_active
+    steps = _steps(problem, settings)
     cooling = np.geomspace(max(settings.start_eV * max(factor, 0.05), kT), kT, steps // 2 or 1)
     ladder = np.concatenate([cooling, np.full(steps - len(cooling), kT)]) if steps > len(cooling) else cooling
     for attempt in range(8):
         generator = stream(settings.method, attempt)
-        start = random_states(problem, max(wanted, settings.chains), generator)
+        start = random_states(problem, max(wanted, min(settings.chains, 16)), generator)
         if settings.method == "thermal" or (problem.clash > 0).any():
             start, _ = anneal(problem, start, generator, temperatures_eV=ladder, electrostatics=factor)
         states = np.concatenate([states, start])
@@ -135,13 +147,13 @@ def _distinct(problem: OrderingProblem, states: Ints, wanted: int, how: str, *, 
     if len(states) == 0:
         return []
     unique, first, counts = np.unique(states, axis=0, return_index=True, return_counts=True)
-    energy = np.round(problem.energy_eV(unique), 7)
+    energy = np.round(problem.energy_eV(unique), 6)
     clashes = problem.clashes(unique)
     least = int(clashes.min())
     rank = np.lexsort((first, energy, clashes)) if ranked else np.lexsort((first, clashes))
     found: dict[bytes, Ordered] = {}
-    for k in rank:
-        if clashes[k] > least:
+    for compared, k in enumerate(rank):
+        if clashes[k] > least or compared >= MAX_COMPARED:
             break
         if ranked and len(found) >= wanted and energy[k] > max(o.energy_eV for o in found.values()) + 1e-6:
             break
@@ -153,5 +165,6 @@ def _distinct(problem: OrderingProblem, states: Ints, wanted: int, how: str, *, 
             found[key] = Ordered(state, float(energy[k]), int(clashes[k]), int(counts[k]), how)
     items = list(found.values())
     if ranked:
-        items.sort(key=lambda o: (o.energy_eV, o.state.tobytes()))
+        # orderings that electrostatics cannot tell apart (isovalent ions): the most numerous, hence most random, first
+        items.sort(key=lambda o: (round(o.energy_eV, 5), -o.degeneracy, o.state.tobytes()))
     return items[:wanted]

@@ -352,7 +352,8 @@ def _space_group(cif: CifStructure, sites: list[Site]) -> tuple[NDArray[np.int64
     import spglib
 
     kinds: dict[Any, int] = {}
-    points, types = [], []
+    points: list[NDArray[np.float64]] = []
+    types: list[int] = []
     for site in sites:
         content = (tuple(sorted((s, round(f, 4)) for s, f in site.occupancy.items())), site.mobile)
         kind = kinds.setdefault(content, len(kinds) + 1)
@@ -365,7 +366,7 @@ def _space_group(cif: CifStructure, sites: list[Site]) -> tuple[NDArray[np.int64
 
 
 def _exclusions(data: dict[str, Any], sites: list[Site], mobile_ion: str) -> dict[tuple[str, str], float]:
-    """Distances below which two sites exclude each other: all pairs of mobile sites, and the pairs that the YAML lists."""
+    """Distances below which two sites exclude each other: all pairs of mobile sites, and pairs that the YAML lists."""
     own = data.get("exclusion_distances_A") or {}
     limit = float(own.get(mobile_ion, EXCLUSION_A.get(mobile_ion, EXCLUSION_OTHER_A)))
     mobile = sorted(s.label for s in sites if s.mobile)

@@ -59,9 +59,9 @@ def level_values(levels: Levels) -> tuple[float, ...]:
 class CompensationSettings(Frozen):
     """What keeps the cell neutral.
 
-    `vacancy` removes mobile ions, `interstitial` puts mobile ions on empty sites, `codopant` and `anion` put `dopant` on
-    `site` in the amount that balances, `none` changes nothing. `auto` takes vacancies when the substitution adds positive
-    charge and mobile ions on empty sites when it removes some; an isovalent substitution needs nothing.
+    `vacancy` removes mobile ions, `interstitial` puts mobile ions on empty sites, `codopant` and `anion` put `dopant`
+    on `site` in the amount that balances, `none` changes nothing. `auto` takes vacancies when the substitution adds
+    positive charge and mobile ions on empty sites when it removes some; an isovalent substitution needs nothing.
     """
 
     mechanism: Mechanism = Field("auto", description="how charge is balanced")
@@ -119,8 +119,8 @@ class SupercellSettings(Frozen):
             return None
         if isinstance(self.matrix[0], int):
             x, y, z = self.matrix
-            return ((x, 0, 0), (0, y, 0), (0, 0, z))  # type: ignore[return-value]
-        return self.matrix  # type: ignore[return-value]
+            return ((x, 0, 0), (0, y, 0), (0, 0, z))
+        return self.matrix
 
 
 class OrderingSettings(Frozen):
@@ -134,10 +134,13 @@ class OrderingSettings(Frozen):
         "ewald", description="lowest electrostatic energy, Boltzmann sample of it, random, or special quasi-random"
     )
     n_configurations: int = Field(3, ge=1, le=200, description="configurations a candidate, distinct by symmetry")
-    chains: int = Field(16, ge=1, le=512, description="annealing chains, each with its own start")
-    sweeps: int = Field(150, ge=1, le=100000, description="swap attempts a site and chain")
-    start_eV: float = Field(2.0, gt=0, description="first annealing temperature, kT in eV")
-    end_eV: float = Field(0.02, gt=0, description="last annealing temperature, kT in eV")
+    chains: int = Field(128, ge=1, le=4096, description="annealing chains, each with its own start")
+    sweeps: int = Field(150, ge=1, le=100000, description="swap attempts a site and chain; at least 6000 in all")
+    restarts: int = Field(
+        2, ge=1, le=100, description="rounds of chains at most; they end when the lowest energy was met twice"
+    )
+    start_eV: float = Field(1.0, gt=0, description="first annealing temperature, kT in eV")
+    end_eV: float = Field(0.05, gt=0, description="last annealing temperature, kT in eV")
     temperature_K: float = Field(1000.0, gt=0, description="thermal: temperature of the sample, K")
     relative_permittivity: float = Field(
         10.0, ge=1, description="thermal: screening of the formal charges; 10 is typical of oxides and sulfides"

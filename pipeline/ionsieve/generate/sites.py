@@ -74,7 +74,7 @@ def minimum_distances(a: Floats, b: Floats, cell: Floats) -> Floats:
 
 def _standard(cell: Floats) -> Floats:
     """The same cell with a along x and b in the xy plane (rotation only)."""
-    q, r = np.linalg.qr(cell.T)
+    r = np.linalg.qr(cell.T).R
     signs = np.sign(np.diag(r))
     return np.round((r * signs[:, None]).T, 10) + 0.0
 
@@ -146,14 +146,14 @@ def _permutations(table: SiteTable) -> Ints:
     prototype = table.prototype
     super_in_conventional = table.matrix @ prototype.primitive
     to_super = np.linalg.inv(super_in_conventional)
-    tree = cKDTree(np.mod(table.fractional + 0.5e-4, 1.0), boxsize=1.0)
+    tree = cKDTree(np.mod(table.fractional + 0.5e-4, 1.0), boxsize=np.ones(3))
     codes = {label: k for k, label in enumerate(dict.fromkeys(table.labels))}
     label_codes = np.array([codes[label] for label in table.labels])
     tolerance = 0.06 / float(np.linalg.norm(table.cell, axis=1).min())
 
     def image(points: Floats) -> Ints | None:
         distance, target = tree.query(np.mod(points + 0.5e-4, 1.0))
-        if distance.max() > tolerance or not np.array_equal(label_codes[target], label_codes):
+        if np.max(distance) > tolerance or not np.array_equal(label_codes[target], label_codes):
             return None
         target = np.asarray(target, dtype=np.int64)
         return target if len(np.unique(target)) == len(target) else None

@@ -62,8 +62,8 @@ def solve_formula(
         if prototype:
             raise NoPrototype(reasons[0])
         raise NoPrototype(
-            f"{text} fits none of the {len(choices)} prototypes of the library: their sites cannot hold these elements in these "
-            "amounts; add a prototype of your own (CIF and YAML), or name the nearest one to see where it fails"
+            f"{text} fits none of the {len(choices)} prototypes of the library: their sites cannot hold these elements "
+            "in these amounts; add your own prototype (CIF and YAML), or name the nearest one to see where it fails"
         )
     solutions.sort(
         key=lambda s: (round(s.cost, 6), -len(s.prototype.rotations), len(s.prototype.name), s.prototype.name)
@@ -111,8 +111,8 @@ def _solve_on(text: str, prototype: Prototype, overrides: Mapping[str, int]) -> 
     excess = {s: d for s, d in excess.items() if abs(d) > max(1e-6, ROUNDING * min(own.get(s, math.inf), 1.0))}
     if mobile_amount > room_for_mobile(base) + base.mobile.amounts[prototype.mobile_ion] + 1e-6:
         raise NoPrototype(
-            f"{text} holds {mobile_amount:.4g} {ion} a formula unit of {prototype.formula}; {prototype.name} has room for "
-            f"{room_for_mobile(base) + base.mobile.amounts[prototype.mobile_ion]:.4g}"
+            f"{text} holds {mobile_amount:.4g} {ion} a formula unit of {prototype.formula}; {prototype.name} has room "
+            f"for {room_for_mobile(base) + base.mobile.amounts[prototype.mobile_ion]:.4g}"
         )
     changes, cost = _assign(text, base, excess, charges)
     cost += (1.0 if swap else 0.0) + 0.05 * abs(mobile_amount - own_mobile)
@@ -133,7 +133,7 @@ def _mobile_ion(
 def _assign(
     text: str, base: Target, excess: Mapping[str, float], charges: Mapping[str, int]
 ) -> tuple[tuple[Substitution, ...], float]:
-    """Distribute what is too much over what is too little: the cheapest transport, by charge, radius and the prototype's lists."""
+    """Distribute what is too much over what is too little: cheapest by charge, radius and lists."""
     prototype = base.prototype
     hosts = {s: -d for s, d in excess.items() if d < 0}
     dopants = {s: d for s, d in excess.items() if d > 0}
@@ -168,15 +168,17 @@ def _assign(
     if not solution.success:
         # printed formulas are rounded: allow the sums to differ by half a percent of an atom
         slack = linprog(
-            costs, A_ub=np.vstack([rows, -np.array(rows)]), b_ub=np.concatenate([np.array(right) + 0.006, 0.006 - np.array(right)]),
+            costs,
+            A_ub=np.vstack([rows, -np.array(rows)]),
+            b_ub=np.concatenate([np.array(right) + 0.006, 0.006 - np.array(right)]),
             method="highs",
-        )  # fmt: skip
+        )
         if not slack.success:
             raise NoPrototype(_unmatched(text, prototype, hosts, dopants))
         solution = slack
     changes = []
     total = 0.0
-    for (dopant, host), amount, cost in zip(pairs, solution.x, costs, strict=True):
+    for (dopant, host), amount, cost in zip(pairs, np.asarray(solution.x), costs, strict=True):
         if amount > 1e-6:
             changes.append(Substitution(host, dopant, round(float(amount), 8)))
             total += float(amount) * cost
@@ -186,7 +188,7 @@ def _assign(
 def _unmatched(text: str, prototype: Prototype, hosts: Mapping[str, float], dopants: Mapping[str, float]) -> str:
     more = ", ".join(f"{a:.4g} {s}" for s, a in dopants.items()) or "nothing"
     less = ", ".join(f"{a:.4g} {s}" for s, a in hosts.items()) or "nothing"
-    return f"{text} on {prototype.name}: {more} too much and {less} too little a formula unit do not fit each other's sites"
+    return f"{text} on {prototype.name}: {more} too much and {less} too little a formula unit do not match"
 
 
 def _target_of(text: str, solution: _Solution, overrides: Mapping[str, int]) -> Target:
@@ -213,7 +215,10 @@ def _target_of(text: str, solution: _Solution, overrides: Mapping[str, int]) -> 
     else:
         step = {round(target.charges[s.dopant] - _host_charge(target, s), 6) for s in solution.changes}
         target.mechanism = "codopant" if any(step) else "none"
-    target.reason = f"as the formula {text} states: {solution.mobile_amount:g} {ion} a formula unit, {difference:+.4g} against the prototype"
+    target.reason = (
+        f"as the formula {text} states: {solution.mobile_amount:g} {ion} a formula unit, {difference:+.4g} against the "
+        "prototype"
+    )
     return target
 
 

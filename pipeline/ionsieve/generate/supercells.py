@@ -73,7 +73,7 @@ class Plan:
 
 
 def _roundings(sublattice: Sublattice, units: float) -> list[dict[str, int]]:
-    """Ways of rounding a sublattice to whole atoms: each species but the main one down or up, the main one takes the rest."""
+    """Ways of rounding a sublattice to whole atoms: each species down or up, the main one takes the rest."""
     sites = round(sum(sublattice.capacity.values()) * units)
     amounts = {s: a * units for s, a in sublattice.amounts.items() if a > EPSILON}
     vacant = sites - sum(amounts.values())
@@ -123,7 +123,7 @@ def _mobile_roundings(target: Target, units: float, charge: int) -> list[dict[st
 
 
 def count_atoms(target: Target, units: float) -> Counts | None:
-    """Return the neutral whole-atom composition nearest to the target in `units` formula units, None when there is none.
+    """Return the neutral whole-atom composition nearest to the target in `units` formula units, or None.
 
     The error is the largest relative deviation of a species' amount from its target.
     """
@@ -201,8 +201,8 @@ def realise(target: Target, settings: SupercellSettings) -> Plan:
             return Plan(found[0], round(units), counts, found[1], weighed[-8:-1])
     if nearest is None:
         raise NotRealisable(
-            f"no cell of at most {settings.max_atoms} atoms has images {settings.min_image_A:g} Å apart; raise max_atoms or "
-            "lower min_image_A"
+            f"no cell of at most {settings.max_atoms} atoms has images {settings.min_image_A:g} Å apart; raise "
+            "max_atoms or lower min_image_A"
         )
     raise NotRealisable(
         _too_coarse(target, nearest[1], nearest[2], settings, f"cells of at most {settings.max_atoms} atoms")
@@ -216,5 +216,6 @@ def _too_coarse(target: Target, counts: Counts | None, units: float, settings: S
     return (
         f"{where} cannot hold {target.composition[counts.worst]:g} {counts.worst} a formula unit within "
         f"{100 * settings.composition_tolerance:g} %: the nearest is {nearest:.4g} ({counts.n_atoms} atoms, "
-        f"{100 * counts.error:.2g} % off); raise max_atoms or composition_tolerance, or ask for an amount like {nearest:.4g}"
+        f"{100 * counts.error:.2g} % off); raise max_atoms or composition_tolerance, or ask for an amount like "
+        f"{nearest:.4g}"
     )

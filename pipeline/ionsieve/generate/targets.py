@@ -15,7 +15,17 @@ from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.ions import COMMON_CHARGES, is_element
 from ionsieve.generate.prototypes import Prototype, Site
 
-__all__ = ["INTERSTITIAL", "MOBILE", "Sublattice", "Substitution", "Target", "base_target", "charge_of", "sites_of_host", "substitute"]
+__all__ = [
+    "INTERSTITIAL",
+    "MOBILE",
+    "Sublattice",
+    "Substitution",
+    "Target",
+    "base_target",
+    "charge_of",
+    "sites_of_host",
+    "substitute",
+]
 
 MOBILE = "mobile"
 #: Sublattice of the mobile ions that must share crowded sites with the regular ones.

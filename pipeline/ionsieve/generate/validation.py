@@ -84,7 +84,8 @@ def _check_labels(path: Path, data: dict[str, Any], cif: CifStructure, problems:
     for row in mobile:
         if row.label not in listed:
             problems.add(f"the CIF has the mobile ion on {row.label}, which `mobile_sites` does not list", where=where,
-                         key="mobile_sites", remedy=f"add {{label: {row.label}, occupancy: {row.occupancy:g}}}")  # fmt: skip
+                         key="mobile_sites",
+                         remedy=f"add {{label: {row.label}, occupancy: {row.occupancy:g}}}")  # fmt: skip
     for k, entry in enumerate(data["mobile_sites"]):
         if "label" not in entry:
             problems.add("a mobile site needs a label", where=where, key=f"mobile_sites[{k}]")
@@ -119,12 +120,13 @@ def _check_amounts(path: Path, data: dict[str, Any], cif: CifStructure, problems
     for element in sorted(set(have) | set(want)):
         found, expected = have.get(element, 0.0), want.get(element, 0.0)
         if abs(found - expected) > 0.01 * max(1.0, expected):
-            problems.add(f"the CIF holds {found:.4g} {element} a formula unit, the formula says {expected:.4g}", where=where,
-                         key="formula", cause="z, an occupancy or a missing site", found=f"z = {z}")  # fmt: skip
+            problems.add(f"the CIF holds {found:.4g} {element} a formula unit, the formula says {expected:.4g}",
+                         where=where, key="formula", cause="z, an occupancy or a site", found=f"z = {z}")  # fmt: skip
     charge = sum(amount * prototype.charges[s] for s, amount in prototype.composition.items())
     if abs(charge) > 0.02:
         problems.add(f"the average structure is not neutral: {charge:+.3f} a formula unit", where=where,
-                     key="oxidation_states", remedy="mend the oxidation states or the occupancy of the mobile ion")  # fmt: skip
+                     key="oxidation_states",
+                     remedy="mend the oxidation states or the occupancy of the mobile ion")  # fmt: skip
     for site in prototype.sites:
         total = sum(site.occupancy.values())
         if total > 1.001:
@@ -145,4 +147,4 @@ def _check_amounts(path: Path, data: dict[str, Any], cif: CifStructure, problems
         if sum(a.occupancy.values()) + sum(b.occupancy.values()) > 1.02:
             seen.add(key)
             problems.add(f"{a.label} and {b.label} are {distance[i, j]:.3f} Å apart and both filled", where=where,
-                         cause="a general position instead of a special one, or a wrong sign of a coordinate")  # fmt: skip
+                         cause="a general position instead of a special one, or a coordinate's wrong sign")  # fmt: skip
