@@ -83,6 +83,7 @@ class Flag(_Sentence):
     PARITY_FALLBACK = "parity_fallback", "The fast path failed its parity check; the plain path was used."
     COMPOSITION_ERROR = "composition_error", "The supercell realises the composition only approximately."
     POLYANION_STRAINED = "polyanion_strained", "A polyanion is distorted beyond its usual range."
+    HALIDE_LEFT = "halide_left", "A halide dopant left the polyanion in which it was placed."
     SHORT_CONTACT = "short_contact", "Two ions are closer than their radii allow."
     BOND_VALENCE = "bond_valence", "The bond-valence sums deviate strongly from the oxidation states."
     RADIUS_MISMATCH = "radius_mismatch", "The dopant's ionic radius differs by more than 30 % from the host's."

@@ -82,8 +82,8 @@ def _validate(name: str, *, timing: bool) -> int:
         seconds, device = _seconds_per_atom_step(campaign, round(atom_steps / max(steps, 1)))
         hours = seconds * atom_steps / 3600
         console.print(
-            f"about {hours:.2g} {'core' if device == 'cpu' else 'device'}-hours of MD on {device} as timed here just now ("
-            f"{seconds * 1e6:.0f} µs an atom and step, one system at a time), relaxation and analysis not counted",
+            f"about {hours:.2g} {'core' if device == 'cpu' else 'device'}-hours of MD on {device} as just timed here "
+            f"({seconds * 1e6:.0f} µs an atom and step, one system at a time); relaxation and analysis come on top",
             highlight=False,
         )
     console.print(

@@ -16,8 +16,10 @@ from ionsieve.records import (
     RunRecord,
 )
 from ionsieve.stages.base import Stage, input_key, plain
+from ionsieve.stages.simulate import lasting_bonds
 from ionsieve.store import Request, Store
 from ionsieve.transport.settings import TransportSettings
+from ionsieve.verdicts import Flag
 
 if TYPE_CHECKING:
     from ionsieve.trajectory.h5md import Trajectory
@@ -70,7 +72,7 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Meas
         charges=configuration.structure.oxidation_states or None,
         mobile_sites_A=sites if len(sites) else None,
         mobile_site_labels=configuration.mobile_site_labels,
-        polyanions=candidate.polyanions,
+        polyanions=lasting_bonds(candidate),
         energies_eV=trajectory.scalars.get("potential_energy"),
         settings=TransportSettings.model_validate(request.settings["transport"]),
     )
@@ -82,8 +84,27 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Meas
         gates=_gates(
             trajectory, candidate, configuration, ChannelSettings.model_validate(request.settings["channels"])
         ),
-        flags=tuple(dict.fromkeys((*record.flags, *result.flags))),
+        flags=tuple(dict.fromkeys((*record.flags, *result.flags, *_departures(trajectory, candidate, configuration)))),
     )
+
+
+def _departures(trajectory: Trajectory, candidate: Candidate, configuration: Configuration) -> tuple[Flag, ...]:
+    """Flag halide dopants that are no longer bound to a polyanion's centre in the last frame."""
+    import numpy as np
+
+    from ionsieve.geometry.cells import minimum_image
+
+    symbols = np.asarray(configuration.structure.symbols)
+    lasting = lasting_bonds(candidate)
+    for centre, ligand, cutoff in candidate.polyanions:
+        if (centre, ligand, cutoff) in lasting:
+            continue
+        ends = trajectory.positions[-1]
+        between = ends[symbols == ligand][:, None] - ends[symbols == centre][None]
+        distance = np.linalg.norm(minimum_image(between.reshape(-1, 3), trajectory.cells[-1]), axis=1)
+        if len(distance) and distance.reshape(between.shape[:2]).min(axis=1).max() > 1.2 * cutoff:
+            return (Flag.HALIDE_LEFT,)
+    return ()
 
 
 def _gates(

@@ -7,12 +7,12 @@ from typing import Any
 
 from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import DynamicsSettings
-from ionsieve.records import GeneratedCandidate, Record, RelaxedConfiguration, Run, RunRecord
+from ionsieve.records import Candidate, GeneratedCandidate, Record, RelaxedConfiguration, Run, RunRecord
 from ionsieve.stages.base import Stage, input_key, plain, potential_preimage
 from ionsieve.stages.relax import identify, potential_settings
 from ionsieve.store import Request, Store
 
-__all__ = ["NAME", "PHYSICS", "STAGE", "request", "run", "run_id", "run_many"]
+__all__ = ["NAME", "PHYSICS", "STAGE", "lasting_bonds", "request", "run", "run_id", "run_many"]
 
 NAME = "simulate"
 PHYSICS = 1
@@ -58,6 +58,20 @@ def request(
 def run_id(configuration_id: str, temperature_K: float, replica: int) -> str:
     """Readable and unique in a campaign: ``Na3OCl--c0--1200K-r0``."""
     return f"{configuration_id}--{temperature_K:g}K-r{replica}"
+
+
+_HALIDES = ("F", "Cl", "Br", "I")
+
+
+def lasting_bonds(candidate: Candidate) -> tuple[tuple[str, str, float], ...]:
+    """Return the polyanion bonds whose breaking is decomposition.
+
+    A halide dopant on a chalcogenide site is bound once and may leave as an anion (Cl from PS3Cl) without the framework
+    decomposing: that is a flag of the measurement, not the end of the run.
+    """
+    before = {element for change in candidate.changes for element in change.before}
+    dopants = {element for change in candidate.changes for element in change.after} - before
+    return tuple(bond for bond in candidate.polyanions if not (bond[1] in dopants and bond[1] in _HALIDES))
 
 
 def run(request: Request, store: Store, deadline_s: float | None = None) -> Record | None:
@@ -107,7 +121,7 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
                 folder=store.workdir(request.key),
                 mobile=(candidate.mobile_ion,),
                 framework=candidate.framework,
-                polyanions=candidate.polyanions,
+                polyanions=lasting_bonds(candidate),
             )
         )
     identity = identify(potential)
