@@ -29,7 +29,7 @@ COMMANDS = (
     "status",
     "rank",
     "report",
-    "export",
+    "serve",
     "prototypes",
     "generate",
     "channels",
@@ -68,8 +68,6 @@ def _root(
 
 
 for _name in COMMANDS:
-    if not (__import__("pathlib").Path(__file__).parent / f"{_name}.py").exists():
-        continue
     importlib.import_module(f"ionsieve.cli.{_name}").register(app)
 
 
