@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ionsieve.dynamics.fire import fire
 from ionsieve.dynamics.settings import RelaxSettings
 from ionsieve.potentials.base import Potential
 from ionsieve.units import GPA_PER_EV_PER_A3
@@ -66,7 +67,40 @@ def relax(atoms: Atoms, potential: Potential, settings: RelaxSettings) -> Relaxa
 
 def relax_many(systems: Sequence[Atoms], potential: Potential, settings: RelaxSettings) -> list[Relaxation]:
     """Relax several cells: together in one batch, or one by one with ASE, as `settings.engine` says."""
-    return [_relax_ase(a, potential, settings) for a in systems]
+    if settings.engine == "ase":
+        return [_relax_ase(a, potential, settings) for a in systems]
+    results: list[Relaxation] = []
+    for group in _groups(systems, settings.batch_atoms):
+        for atoms, end in zip(group, fire(group, potential, settings), strict=True):
+            relaxed = atoms.copy()
+            relaxed.set_cell(end.cell)
+            relaxed.positions = end.positions
+            results.append(
+                judge(
+                    atoms,
+                    relaxed,
+                    settings,
+                    energy_eV=end.energy_eV,
+                    energy_start_eV=end.energy_start_eV,
+                    max_force=end.max_force_eV_per_A,
+                    max_stress_GPa=end.max_stress_GPa,
+                    steps=end.steps,
+                )
+            )
+    return results
+
+
+def _groups(systems: Sequence[Atoms], bound: int) -> list[list[Atoms]]:
+    """Cut a list into runs of at most `bound` atoms (a larger single system stands alone)."""
+    groups: list[list[Atoms]] = []
+    size = 0
+    for atoms in systems:
+        if not groups or size + len(atoms) > bound:
+            groups.append([])
+            size = 0
+        groups[-1].append(atoms)
+        size += len(atoms)
+    return groups
 
 
 def judge(

@@ -42,6 +42,7 @@ class RelaxSettings(Frozen):
     engine: Literal["batch", "ase"] = Field(
         default="batch", description="`batch`: FIRE on many cells at once; `ase`: ASE's FIRE with FrechetCellFilter."
     )
+    batch_atoms: int = Field(default=4096, ge=1, description="Atoms that are relaxed together, at most.")
     keep_symmetry: bool = Field(
         default=False, description="Scale the cell isotropically only, so that its shape stays that of the prototype."
     )
@@ -67,7 +68,7 @@ class GuardSettings(Frozen):
     max_framework_rms_A: float = Field(
         default=2.5,
         gt=0,
-        description="Root-mean-square displacement of the framework against the start of production, its drift removed; "
+        description="Root-mean-square displacement of the framework against the start of production, drift removed; "
         "a crystal vibrates by 0.1 to 0.5 Å, turning polyanions reach 1.5 Å, a melt passes 2.5 Å.",
     )
     max_bond_stretch: float = Field(

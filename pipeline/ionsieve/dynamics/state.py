@@ -170,17 +170,17 @@ def volumes_A3(cells: Tensor) -> Tensor:
     return (x + y + z).abs()
 
 
-def one_by_one(function: Callable[[np.ndarray], np.ndarray], values: Tensor) -> Tensor:
+def elementwise(function: Callable[[np.ndarray], np.ndarray], values: Tensor) -> Tensor:
     """Apply a NumPy function to a small tensor so that an element's result does not depend on its place.
 
-    Vectorised libraries may round differently in the body and in the remainder of an array. On the CPU each element
-    is given alone; elsewhere (one thread an element) the name of the function is looked up in torch.
+    torch's vectorised loops may round the remainder of an array differently from its body; NumPy's treat all
+    elements of a contiguous array alike (held by a test). Elsewhere than on the CPU torch's function of the same
+    name is used.
     """
     if values.device.type != "cpu":
         result: Tensor = getattr(torch, function.__name__)(values)
         return result
-    flat = values.reshape(-1)
-    return torch.tensor([float(function(x)) for x in flat.tolist()], dtype=values.dtype).reshape(values.shape)
+    return torch.from_numpy(np.asarray(function(values.contiguous().numpy())))
 
 
 def split(state: MDState) -> list[MDState]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from ionsieve.dynamics.integrators import csvr, nve
+from ionsieve.dynamics.integrators import baoab, crescale, crescale_anisotropic, csvr, nose_hoover, nve
 from ionsieve.dynamics.integrators.method import Method as Method
 from ionsieve.dynamics.integrators.method import step as step
 from ionsieve.errors import InputError, nearest
 
-METHODS: dict[str, Method] = {m.METHOD.name: m.METHOD for m in (nve, csvr)}
+METHODS: dict[str, Method] = {
+    m.METHOD.name: m.METHOD for m in (nve, csvr, nose_hoover, baoab, crescale, crescale_anisotropic)
+}
 
 
 def method(name: str) -> Method:

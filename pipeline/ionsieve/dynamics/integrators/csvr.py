@@ -27,7 +27,7 @@ from torch import Tensor
 from ionsieve.dynamics.integrators.method import Method, Noise, energy_less_heat, heat_bath, kick
 from ionsieve.dynamics.integrators.nve import first
 from ionsieve.dynamics.noise import chi_square, normal
-from ionsieve.dynamics.state import Control, MDState, kinetic_eV, one_by_one
+from ionsieve.dynamics.state import Control, MDState, elementwise, kinetic_eV
 
 __all__ = ["METHOD", "alpha", "first", "second"]
 
@@ -56,7 +56,7 @@ def second(state: MDState, control: Control, noise: Noise) -> tuple[MDState, Ten
 
 def prepare(control: Control, state: MDState) -> dict[str, Tensor]:
     """Return c = exp(-dt/tau), (S,)."""
-    return {"csvr_c": one_by_one(np.exp, -control.dt_fs / control.tau_fs)}
+    return {"csvr_c": elementwise(np.exp, -control.dt_fs / control.tau_fs)}
 
 
 METHOD = Method(
