@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ionsieve.errors import InputError, SetupError
+from ionsieve.errors import InputError, SetupError, TransientError
 from ionsieve.screening import launch
 from ionsieve.screening.launch import visible_gpus
 from ionsieve.screening.pool import DaskPool
@@ -180,16 +180,19 @@ def _scheduler_only(profile: Profile) -> Any:
 def _local(folder: Path, stages: str, profile: Profile, n_workers: int | None) -> DaskPool:
     from distributed import LocalCluster
 
-    cluster = LocalCluster(
-        n_workers=n_workers or profile.cpu_workers or len(os.sched_getaffinity(0)),
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address=profile.scheduler.dashboard,
-        silence_logs=False,
-        local_directory=str(folder / "scratch" / "dask"),
-        memory_limit=0,
-    )
+    try:
+        cluster = LocalCluster(
+            n_workers=n_workers or profile.cpu_workers or len(os.sched_getaffinity(0)),
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=profile.scheduler.dashboard,
+            silence_logs=False,
+            local_directory=str(folder / "scratch" / "dask"),
+            memory_limit=0,
+        )
+    except RuntimeError as error:  # a worker died while it started
+        raise TransientError("the workers could not be started", cause=str(error), remedy="try again") from error
     return DaskPool(_client(cluster), folder, stages, owned=[cluster], notes={"where": "local processes"})
 
 

@@ -160,8 +160,9 @@ def run_plan(
         try:
             _open_ledger(store)
             for attempt in range(CLUSTERS_LOST + 1):
-                place = pool()
+                place: Pool | None = None
                 try:
+                    place = pool()
                     driver = Driver(
                         store,
                         Plan(subjects, builders, funnel=funnel),
@@ -177,7 +178,8 @@ def run_plan(
                         raise
                     told.note(f"{error.problem.message}; starting again from what is on disk")
                 finally:
-                    place.close()
+                    if place is not None:
+                        place.close()
             raise AssertionError("unreachable")
         finally:
             store.close()
