@@ -71,7 +71,7 @@ def lattice_walk(
 
 
 #: Basis (fractional), cubic cell vectors in units of the lattice constant, and the squared jump length in its square.
-_LATTICES: dict[str, tuple[list[list[float]], float]] = {
+_LATTICES: dict[str, tuple[Any, float]] = {
     "sc": ([[0, 0, 0]], 1.0),
     "bcc": ([[0, 0, 0], [0.5, 0.5, 0.5]], 0.75),
     "fcc": ([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]], 0.5),

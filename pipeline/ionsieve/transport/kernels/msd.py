@@ -59,7 +59,7 @@ def _series(positions: Array) -> Iterator[Array]:
     small = max(1, 4 * cache_bytes(positions) // (3 * 16 * max(frames, 1)))
     for start in range(0, particles, large):
         part = xp.astype(positions[:, start : start + large, :], xp.float64)
-        x = xp.asarray(xp.permute_dims(part, (1, 2, 0)), copy=True)
+        x = _contiguous(xp.permute_dims(part, (1, 2, 0)))
         for first in range(0, int(x.shape[0]), small):
             some = x[first : first + small, ...]
             yield some - xp.mean(some, axis=-1, keepdims=True)
@@ -202,7 +202,13 @@ def msd_per_particle_at(positions: Array, lag: int) -> Array:
 def component_first(positions: Array) -> Array:
     """Return positions as contiguous float64 (3, F, N): sums over components then run along long rows."""
     xp = array_namespace(positions)
-    return xp.asarray(xp.permute_dims(xp.astype(positions, xp.float64), (2, 0, 1)), copy=True)
+    return _contiguous(xp.permute_dims(xp.astype(positions, xp.float64), (2, 0, 1)))
+
+
+def _contiguous(x: Array) -> Array:
+    """Return x in row-major memory: a flattening reshape is the array API's way to say so."""
+    xp = array_namespace(x)
+    return xp.reshape(xp.reshape(x, (-1,)), x.shape)
 
 
 def squared_norm(d: Array) -> Array:

@@ -1,9 +1,9 @@
 """Mean-squared displacements of runs that do not fit into memory: multiple-tau accumulation, one chunk at a time.
 
 Method
-    Level k keeps every 2^k-th frame. At level 0 the lags 1 ... m are accumulated, at level k > 0 the lags m/2 + 1 ... m in
-    units of 2^k frames. Origins of level k are 2^k frames apart, at most 2 / m of the lag: nearly nothing is lost, and the
-    squared displacements are exact (frames are dropped, never averaged).
+    Level k keeps every 2^k-th frame. At level 0 the lags 1 ... m are accumulated, at level k > 0 the lags m/2 + 1 ... m
+    in units of 2^k frames. Origins of level k are 2^k frames apart, at most 2 / m of the lag: nearly nothing is lost,
+    and the squared displacements are exact (frames are dropped, never averaged).
 Accumulated per lag
     number of origins, sums over ions and origins of |dr|⁴ and dr dr^T, sum of |dr|² per ion
 Memory
