@@ -197,7 +197,7 @@ class VerletList:
         self.statistics.calls += 1
         self.statistics.systems += n_systems
         best: tuple[int, _Entry, Tensor] | None = None
-        for entry in self._entries:
+        for entry in reversed(self._entries):
             if (
                 entry.numbers.shape != numbers.shape
                 or entry.cells.shape != cells.shape
@@ -234,8 +234,7 @@ class VerletList:
                 torch.zeros(0, dtype=torch.int64),
             )
             entry = self._rebuild(draft, nothing, positions, cells)
-            if best is not None:  # the same systems, all of them moved far: the old list is of no more use
-                self._entries.remove(best[1])
+            # an older list of the same atoms stays: two orderings of one candidate may take turns
         self._entries.append(entry)
         del self._entries[: -self._keep]
         return entry
