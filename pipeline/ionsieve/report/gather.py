@@ -30,7 +30,7 @@ R = TypeVar("R", bound=Record)
 
 _STAGES = ("generate", "sieve", "relax", "simulate", "measure", "fit")
 _PACKAGES = ("torch", "numpy", "scipy", "ase", "pymatgen", "chgnet", "mace-torch")
-_TOLD = ("n", "t", "kind")
+_TOLD = ("n", "t", "kind", "key", "worker", "scheduler", "dashboard", "device")
 
 
 def gather(folder: Path) -> CampaignResults:

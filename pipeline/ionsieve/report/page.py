@@ -14,7 +14,7 @@ from ionsieve.report.sections import ORDER
 from ionsieve.report.source import CampaignResults
 from ionsieve.report.view import ReportView, build_view
 
-__all__ = ["html", "write_report"]
+__all__ = ["POLICY", "asset", "html", "write_report"]
 
 #: No script, style, image or connection from anywhere but the file itself.
 POLICY = (
@@ -23,7 +23,8 @@ POLICY = (
 )
 
 
-def _asset(name: str) -> Markup:
+def asset(name: str) -> Markup:
+    """Return one of the files that are written into a page."""
     return Markup((files("ionsieve.report") / "templates" / name).read_text(encoding="utf-8"))  # noqa: S704  our own files
 
 
@@ -34,8 +35,8 @@ def html(view: ReportView, *, live: bool = False) -> str:
             "page.html.j2",
             view=view,
             sections=[section.render(view) for section in ORDER],
-            css=_asset("report.css"),
-            scripts=[_asset("report.js"), _asset("viewer.js")],
+            css=asset("report.css"),
+            scripts=[asset("report.js"), asset("viewer.js")],
             live=live,
             policy=POLICY.format(connect="'self'" if live else "'none'"),
         )

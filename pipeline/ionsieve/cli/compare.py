@@ -1,0 +1,54 @@
+"""``ionsieve compare``: two results folders side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(rich_help_panel="Results")
+    def compare(
+        folder_a: Annotated[Path, typer.Argument(help="Results folder A.")],
+        folder_b: Annotated[Path, typer.Argument(help="Results folder B, for example of another potential.")],
+        csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of the table.")] = False,
+        out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the comparison as HTML.")] = None,
+    ) -> None:
+        """Compare ranks and conductivities of two campaigns."""
+        from ionsieve.report import load_results
+        from ionsieve.report.compare import compare_campaigns, comparison_csv, comparison_html
+
+        comparison = compare_campaigns(load_results(folder_a), load_results(folder_b))
+        if out is not None:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_text(comparison_html(comparison), encoding="utf-8")
+        if csv:
+            typer.echo(comparison_csv(comparison), nl=False)
+            return
+        from rich.console import Console
+        from rich.table import Table
+
+        from ionsieve.report.text import estimate_text, interval_text
+
+        console = Console()
+        table = Table(
+            title=f"A {comparison.name_a} ({folder_a})   B {comparison.name_b} ({folder_b})", title_justify="left"
+        )
+        for name in ("candidate", "rank A", "rank B", "σ A, S/cm", "σ B, S/cm", "decades"):
+            table.add_column(name, justify="left" if name == "candidate" else "right", overflow="fold")
+        for row in comparison.rows:
+            cells = [row.formula or row.candidate_id]
+            cells += [str(s.rank or s.section) if s else "absent" for s in (row.a, row.b)]
+            cells += [
+                f"{estimate_text(s.conductivity)} {interval_text(s.conductivity)}".strip() if s else "–"
+                for s in (row.a, row.b)
+            ]
+            table.add_row(*cells, f"{row.decades:+.2f}" if row.decades is not None else "–")
+        console.print(table)
+        console.print(comparison.told, highlight=False)
