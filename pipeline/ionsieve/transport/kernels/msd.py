@@ -58,10 +58,10 @@ def _series(positions: Array) -> Iterator[Array]:
     large = max(1, _BLOCK_BYTES // (3 * 8 * max(frames, 1)))
     small = max(1, 4 * cache_bytes(positions) // (3 * 16 * max(frames, 1)))
     for start in range(0, particles, large):
-        part = xp.astype(positions[:, start : start + large, :], xp.float64)
+        part = xp.astype(positions[:, start : min(start + large, particles), :], xp.float64)
         x = _contiguous(xp.permute_dims(part, (1, 2, 0)))
         for first in range(0, int(x.shape[0]), small):
-            some = x[first : first + small, ...]
+            some = x[first : min(first + small, int(x.shape[0])), ...]
             yield some - xp.mean(some, axis=-1, keepdims=True)
 
 

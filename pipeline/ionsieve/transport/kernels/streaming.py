@@ -110,7 +110,7 @@ class MSDStream:
         self.particles = int(whole.shape[2])
         block = max(self.points, cache_bytes(whole) // (3 * 8 * max(self.particles, 1)))
         for start in range(0, int(whole.shape[1]), block):
-            x = whole[:, start : start + block, :]
+            x = whole[:, start : min(start + block, int(whole.shape[1])), :]
             for k, level in enumerate(self.levels):
                 offset = (-self.frames) % 2**k
                 if offset >= int(x.shape[1]):
