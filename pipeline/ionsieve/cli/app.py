@@ -34,6 +34,7 @@ COMMANDS = (
     "generate",
     "channels",
     "analyze",
+    "distill",
     "models",
     "doctor",
 )
