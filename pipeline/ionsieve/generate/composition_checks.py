@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from ionsieve.generate import ions
 from ionsieve.generate.ions import radius_A
 from ionsieve.generate.settings import CheckSettings
 from ionsieve.generate.supercells import Plan
@@ -23,10 +24,10 @@ def radius_mismatch(target: Target) -> dict[str, float]:
         host = host or max(site.occupancy, key=lambda s: (site.occupancy[s], s))
         entry = next((d for d in target.prototype.dopable if change.labels[0] in d.sites), None)
         coordination = 4 if entry and "tetrahedral" in entry.coordination else 6
-        a = radius_A(change.dopant, target.charges[change.dopant], coordination)
-        b = radius_A(host, target.charges.get(host, 0), coordination)
-        if a and b:
-            out[f"{change.dopant} on {host}"] = a / b - 1
+        charge, own = target.charges[change.dopant], target.charges.get(host, 0)
+        value = ions.radius_mismatch(change.dopant, charge, host, own, coordination)
+        if value is not None:
+            out[f"{change.dopant} on {host}"] = value
     return out
 
 

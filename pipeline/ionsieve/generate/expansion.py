@@ -17,7 +17,7 @@ from ionsieve.generate.composition_checks import composition_checks
 from ionsieve.generate.formula import flatten, format_formula
 from ionsieve.generate.grid import grid_changes
 from ionsieve.generate.groups import GROUPS
-from ionsieve.generate.prototypes import Prototype, load
+from ionsieve.generate.prototypes import Prototype, load, names
 from ionsieve.generate.provenance import software_versions, spec_sha256
 from ionsieve.generate.settings import GenerateSettings, Recipe, level_values
 from ionsieve.generate.solve import NoPrototype, solve_formula
@@ -51,6 +51,7 @@ def expand(settings: GenerateSettings, *, library: Library = None) -> list[Candi
     """
     extra = [] if library is None else [library] if isinstance(library, str | Path) else list(library)
     folders = [*settings.library, *extra]
+    names(folders)  # a missing library folder is one error, not one a recipe
     problems = Problems()
     candidates: list[Candidate] = []
     seen: dict[str, str] = {}

@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ionsieve.errors import InputError, nearest
-from ionsieve.generate.groups import GROUPS
-from ionsieve.generate.ions import radius_A
+from ionsieve.generate.ions import radius_mismatch
 from ionsieve.generate.prototypes import Prototype, load, names
 from ionsieve.generate.settings import GridSettings, level_values
 from ionsieve.generate.targets import Substitution, base_target, charge_of
 
 __all__ = ["grid_changes"]
+
+#: Relative radius difference above which a dopant that the prototype does not list is left out.
+DEFAULT_MISMATCH = 0.30
 
 
 def grid_changes(
@@ -97,8 +99,11 @@ def _points(
                 if charge * target.charges[host] < 0 or target.charges.get(dopant, charge) != charge:
                     continue
                 n = 4 if "tetrahedral" in coordination else 6
-                a, b = radius_A(dopant, charge, n), radius_A(host, target.charges[host], n)
-                if a and b and dopant not in GROUPS and abs(a / b - 1) > grid.max_radius_mismatch:
+                limit = grid.max_radius_mismatch
+                if limit is None and dopant not in listed:
+                    limit = DEFAULT_MISMATCH
+                mismatch = radius_mismatch(dopant, charge, host, target.charges[host], n)
+                if limit is not None and mismatch is not None and abs(mismatch) > limit:
                     continue
                 done.add((host, dopant))
                 yield host, labels, dopant

@@ -12,7 +12,15 @@ from functools import lru_cache
 
 from ionsieve.errors import InputError
 
-__all__ = ["COMMON_CHARGES", "MOBILE_IONS", "bond_valence_r0_A", "is_element", "parse_ion", "radius_A"]
+__all__ = [
+    "COMMON_CHARGES",
+    "MOBILE_IONS",
+    "bond_valence_r0_A",
+    "is_element",
+    "parse_ion",
+    "radius_A",
+    "radius_mismatch",
+]
 
 #: Charge taken for a dopant when neither prototype nor recipe states one.
 COMMON_CHARGES: dict[str, int] = {
@@ -236,6 +244,21 @@ def radius_A(symbol: str, charge: int, coordination: int = 6) -> float | None:
     if not row:
         return None
     return row[min(row, key=lambda n: (abs(n - coordination), n))]
+
+
+def radius_mismatch(dopant: str, dopant_charge: int, host: str, host_charge: int, coordination: int) -> float | None:
+    """Return (r_dopant - r_host) / r_host at the coordination nearest to the given one that both are tabulated for.
+
+    None when a radius is unknown.
+    """
+    a, b = _radii().get((dopant, dopant_charge)), _radii().get((host, host_charge))
+    if not a or not b:
+        return None
+    shared = sorted(set(a) & set(b), key=lambda n: (abs(n - coordination), n))
+    if shared and b[shared[0]] > 0:
+        return a[shared[0]] / b[shared[0]] - 1.0
+    x, y = radius_A(dopant, dopant_charge, coordination), radius_A(host, host_charge, coordination)
+    return x / y - 1.0 if x is not None and y is not None and y > 0 else None
 
 
 def bond_valence_r0_A(a: str, b: str) -> float | None:

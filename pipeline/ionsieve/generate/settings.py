@@ -192,7 +192,12 @@ class GridSettings(Frozen):
         description="unit of the levels; a fraction compares prototypes with different formula units",
     )
     exclude: tuple[str, ...] = Field((), description="dopants left out")
-    max_radius_mismatch: float = Field(0.30, gt=0, description="dopants that differ more in radius are left out")
+    max_radius_mismatch: float | None = Field(
+        None,
+        gt=0,
+        description="dopants that differ more in radius are left out; default 0.3 for those the prototype does not "
+        "list, since the listed ones are known to go in",
+    )
     unlisted: bool = Field(False, description="also dopants that the prototype does not list for the site")
     include_undoped: bool = Field(True, description="also every prototype without dopant, as the reference")
 

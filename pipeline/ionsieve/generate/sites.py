@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ionsieve.errors import BugError
+from ionsieve.generate.lattice import reduce_cell
 from ionsieve.generate.prototypes import Prototype
 
 __all__ = ["SiteTable", "site_table"]
@@ -61,7 +62,10 @@ class SiteTable:
 
 
 def minimum_distances(a: Floats, b: Floats, cell: Floats) -> Floats:
-    """(n, m) distances between fractional positions, Å; exact for reduced cells (27 images)."""
+    """(n, m) shortest distances between fractional positions, periodic images included, Å."""
+    change = reduce_cell(cell)  # in a reduced cell the nearest image is among the 27 around the rounded difference
+    back = np.linalg.inv(change)
+    a, b, cell = a @ back, b @ back, change @ cell
     shifts = np.array(np.meshgrid(*[(-1, 0, 1)] * 3, indexing="ij"), dtype=float).reshape(3, -1).T @ cell
     delta = a[:, None] - b[None]
     delta -= np.round(delta)
