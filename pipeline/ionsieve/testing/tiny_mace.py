@@ -5,6 +5,7 @@ Its forces have no meaning but every property of a potential: smooth, short-rang
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def build_tiny_mace(
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # e3nn compiles with the deprecated torch.jit
             torch.manual_seed(seed)
             energies = -2.0 - 0.1 * np.arange(len(numbers), dtype=float)
             model = modules.ScaleShiftMACE(
