@@ -12,7 +12,7 @@ from ionsieve.stages.base import Stage, input_key, plain, potential_preimage
 from ionsieve.stages.relax import identify, potential_settings
 from ionsieve.store import Request, Store
 
-__all__ = ["NAME", "PHYSICS", "STAGE", "lasting_bonds", "request", "run", "run_id", "run_many"]
+__all__ = ["NAME", "PHYSICS", "STAGE", "guarded_framework", "lasting_bonds", "request", "run", "run_id", "run_many"]
 
 NAME = "simulate"
 PHYSICS = 1
@@ -74,6 +74,16 @@ def lasting_bonds(candidate: Candidate) -> tuple[tuple[str, str, float], ...]:
     return tuple(bond for bond in candidate.polyanions if not (bond[1] in dopants and bond[1] in _HALIDES))
 
 
+def guarded_framework(candidate: Candidate) -> tuple[str, ...]:
+    """Return the elements whose displacement tells melting: the framework without the ligands of its polyanions.
+
+    A rotating PS4 moves its sulfur by up to two bond lengths while the crystal is whole; its phosphorus stays.
+    """
+    ligands = {ligand for _, ligand, _ in candidate.polyanions}
+    core = tuple(element for element in candidate.framework if element not in ligands)
+    return core or candidate.framework
+
+
 def run(request: Request, store: Store, deadline_s: float | None = None) -> Record | None:
     """Run one system alone."""
     return run_many([request], store, deadline_s)[0]
@@ -120,7 +130,7 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
                 seed_names=(this.seed, request.key),
                 folder=store.workdir(request.key),
                 mobile=(candidate.mobile_ion,),
-                framework=candidate.framework,
+                framework=guarded_framework(candidate),
                 polyanions=lasting_bonds(candidate),
             )
         )
