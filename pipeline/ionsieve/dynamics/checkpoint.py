@@ -96,10 +96,10 @@ def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
         When the file is damaged, of another format, or of another run (the differing keys are named).
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         head = json.loads(arrays.pop("head").tobytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
             "the checkpoint cannot be read",
             where=str(path),

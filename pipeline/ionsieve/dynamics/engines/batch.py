@@ -49,6 +49,12 @@ class Group:
     cell_sum: Tensor | None = None
 
 
+def _control(chosen: Method, state: MDState, books: Sequence[Book]) -> Control:
+    """Lay out what steers the systems of `state`."""
+    control = Control.build(state, [b.target() for b in books])
+    return replace(control, extra=chosen.prepare(control, state))
+
+
 class _OutOfMemoryError(Exception):
     """The forward pass did not fit; the groups are unchanged at the last whole step."""
 
@@ -157,8 +163,7 @@ class BatchEngine:
     def _prepared(self, book: Book, state: MDState) -> MDState:
         """Return the state with the bath of the book's present method."""
         chosen = method(book.segment.integrator)
-        control = Control.build(state, [book.target()])
-        wanted = chosen.bath(state, control)
+        wanted = chosen.bath(state, _control(chosen, state, [book]))
         if set(wanted) == set(state.bath):
             return state
         return replace(state, bath=wanted)
@@ -203,8 +208,8 @@ class BatchEngine:
 
     def _first_frame(self, book: Book) -> None:
         state = self._own(book)
-        control = Control.build(state, [book.target()])
         chosen = method(book.segment.integrator)
+        control = _control(chosen, state, [book])
         book.begin_production(
             {
                 "temperature": float(temperature_K(kinetic_eV(state, control), state.dof)[0]),
@@ -224,9 +229,8 @@ class BatchEngine:
             state = merge([self._own(b) for b in members])
             for book in members:
                 book.state = None
-            control = Control.build(state, [b.target() for b in members])
-            control = replace(control, extra=method(name).prepare(control, state))
-            self.groups.append(Group(method(name), members, state, control, {}))
+            chosen = method(name)
+            self.groups.append(Group(chosen, members, state, _control(chosen, state, members), {}))
 
     def _collect(self) -> None:
         """Hand every system's state back to its book."""
