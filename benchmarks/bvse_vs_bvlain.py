@@ -59,7 +59,7 @@ def main(argv=None) -> int:
     peer = module_from_spec(spec)
     spec.loader.exec_module(peer)
     print(
-        "| framework | ours 1D, 2D, 3D (eV) | BVlain | largest difference (eV) | ours (s) | BVlain (s) | BVlain / ours |"
+        "| framework | ours 1D, 2D, 3D (eV) | BVlain | difference (eV) | ours (s) | BVlain (s) | BVlain / ours |"
     )
     print("|---|---|---|---|---|---|---|")
     for name, framework in peer.library(SMALL if args.small else None):

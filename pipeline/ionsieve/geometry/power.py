@@ -6,7 +6,7 @@ J.
 Comput. 16 (1987) 78), which Qhull computes. A vertex of the diagram is a lower facet (four atoms), an edge is a ridge
 (three atoms) between two facets.
 
-Crystals are degenerate: many atoms on one sphere. The atoms are therefore displaced by up to `joggle_A` (the same for
+Crystals are degenerate: many atoms on one sphere. Atoms and lattice vectors are therefore displaced by up to `joggle_A` (the same for
 all
 images, the same for the same input), which makes the diagram unique and changes lengths by no more than that.
 """
@@ -87,11 +87,13 @@ def power_diagram(
     spacing = (abs(np.linalg.det(matrix)) / len(x)) ** (1 / 3)
     reach = reach_A or float(np.sqrt((1.3 * spacing) ** 2 + 0.5 * float(w.max() - w.min())))
     for attempt in range(12):
-        noise = generator("power diagram", step=attempt).uniform(-joggle_A, joggle_A, x.shape)
-        diagram, needed = _attempt(x + noise, matrix, w, reach)
+        draws = generator("power diagram", step=attempt)
+        noise = draws.uniform(-joggle_A, joggle_A, x.shape)
+        strained = matrix + draws.uniform(-joggle_A, joggle_A, (3, 3))  # one atom a cell: only the lattice can be moved
+        diagram, needed = _attempt(x + noise, strained, w, reach)
         if diagram is not None:
             return diagram
-        reach = max(1.35 * reach, min(needed, 2.0 * reach) * 1.01)
+        reach = 1.1 * reach if needed <= reach else max(1.35 * reach, min(needed, 2.0 * reach) * 1.01)
     raise BugError(
         "the periodic power diagram does not close",
         found=f"{len(x)} atoms, cell {matrix.tolist()}",

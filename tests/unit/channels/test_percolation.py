@@ -1,0 +1,137 @@
+"""Percolation of periodic graphs and grids against constructed answers."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ionsieve.channels.grid import grid_dimension, grid_path, grid_percolation
+from ionsieve.channels.percolation import PeriodicClusters, percolate
+
+
+def test_a_chain_percolates_in_one_dimension_only():
+    result = percolate(3, [[0, 1], [1, 2], [2, 0]], [[0, 0, 0], [0, 0, 0], [1, 0, 0]], [5.0, 4.0, 3.0])
+    assert result.levels == (3.0, None, None)
+    assert result.axes == (3.0, None, None)
+    assert result.critical[0] == 2
+    assert sorted(result.loop.tolist()) == [0, 1, 2]
+
+
+def test_dimensions_open_one_after_another():
+    edges, images = [[0, 0]] * 3, [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert percolate(1, edges, images, [3.0, 2.0, 1.0]).levels == (3.0, 2.0, 1.0)
+    assert percolate(1, edges, images, [3.0, 2.0, 1.0], descending=False).levels == (1.0, 2.0, 3.0)
+
+
+def test_diagonal_winding_counts_once_but_for_all_its_axes():
+    result = percolate(1, [[0, 0], [0, 0]], [[1, 1, 0], [2, 2, 0]], [2.0, 1.0])
+    assert result.levels == (2.0, None, None)
+    assert result.axes == (2.0, 2.0, None)
+
+
+def test_a_closed_ring_does_not_percolate():
+    assert percolate(3, [[0, 1], [1, 2], [2, 0]], np.zeros((3, 3)), [1, 1, 1]).levels == (None, None, None)
+
+
+def test_two_interpenetrating_chains_do_not_add_up():
+    result = percolate(2, [[0, 0], [1, 1]], [[1, 0, 0], [0, 1, 0]], [2.0, 1.0])
+    assert result.levels == (2.0, None, None)
+    joined = percolate(2, [[0, 0], [1, 1], [0, 1]], [[1, 0, 0], [0, 1, 0], [0, 0, 0]], [3.0, 2.0, 1.0])
+    assert joined.levels == (3.0, 1.0, None)
+
+
+def test_members_hold_all_ties():
+    edges, images = [[0, 0], [1, 1]], [[1, 0, 0], [0, 1, 0]]
+    assert percolate(2, edges, images, [2.0, 1.9999]).members[0].tolist() == [True, True]
+    assert percolate(2, edges, images, [2.0, 1.0]).members[0].tolist() == [True, False]
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=15, deadline=None)
+def test_dimension_equals_that_of_a_large_supercell(seed):
+    rng = np.random.default_rng(seed)
+    count, many = int(rng.integers(1, 5)), int(rng.integers(1, 7))
+    edges = rng.integers(0, count, (many, 2))
+    images = rng.integers(-1, 2, (many, 3))
+    clusters = PeriodicClusters(count)
+    for (u, v), image in zip(edges.tolist(), images.tolist(), strict=True):
+        clusters.join(u, v, tuple(image))
+    found = max((clusters.dimension(clusters.find(n)[0]) for n in range(count)), default=0)
+    # flood-fill a large supercell: the copies of the start that are reached span as many dimensions
+    best = 0
+    for start in range(count):
+        seen = {(start, 0, 0, 0)}
+        queue = [(start, 0, 0, 0)]
+        for node, a, b, c in queue:
+            for (u, v), (i, j, k) in zip(edges.tolist(), images.tolist(), strict=True):
+                for x, y, s in ((u, v, 1), (v, u, -1)):
+                    if x == node:
+                        there = (y, a + s * i, b + s * j, c + s * k)
+                        if max(map(abs, there[1:])) <= 4 and there not in seen:
+                            seen.add(there)
+                            queue.append(there)
+        own = np.array([cell for n, *cell in seen if n == start])
+        best = max(best, int(np.linalg.matrix_rank(own)))
+    assert found == best
+
+
+def test_grid_channel_along_one_axis():
+    region = np.zeros((6, 7, 8), dtype=bool)
+    region[2, 3, :] = True
+    assert grid_dimension(region) == 1
+    region[2, 3, 4] = False
+    assert grid_dimension(region) == 0
+    region[:] = False
+    region[2] = True
+    assert grid_dimension(region) == 2
+
+
+def test_grid_channel_that_winds_diagonally():
+    region = np.zeros((5, 5, 5), dtype=bool)
+    for i in range(5):
+        region[i, i, i] = True
+    assert grid_dimension(region) == 1
+
+
+def test_grid_levels_of_an_analytic_field():
+    n = 24
+    x = 2 * np.pi * np.arange(n) / n
+    X, Y, Z = np.meshgrid(x, x, x, indexing="ij")
+    field = (1 - np.cos(X)) * 0.1 + (1 - np.cos(Y)) * 0.3 + (1 - np.cos(Z)) * 0.6  # barriers 0.2, 0.6, 1.2
+    result = grid_percolation(field, tolerance=1e-4)
+    np.testing.assert_allclose(result.levels, [0.2, 0.6, 1.2], atol=1e-3)
+    assert result.minimum == pytest.approx(0.0)
+    path = grid_path(field, 0.2 + 1e-3)
+    assert abs(path[-1] - path[0]).tolist() == [n, 0, 0]
+    assert abs(np.diff(path, axis=0)).max() == 1
+    assert field[tuple((path % n).T)].max() <= 0.2 + 1e-3
+
+
+def test_grid_without_a_way_through():
+    field = np.full((6, 6, 6), 50.0)
+    field[1:3, 1:3, 1:3] = 0
+    assert grid_percolation(field).levels == (None, None, None)
+    assert grid_path(field, 10.0) is None
+
+
+def test_grid_dimension_agrees_with_the_union_over_all_neighbours():
+    rng = np.random.default_rng(0)
+    steps = [s for s in itertools.product((-1, 0, 1), repeat=3) if s > (0, 0, 0)]
+    for fill in (0.08, 0.1, 0.12, 0.2):
+        region = rng.random((6, 5, 7)) < fill
+        points = np.argwhere(region)
+        number = -np.ones(region.shape, dtype=int)
+        number[tuple(points.T)] = np.arange(len(points))
+        clusters = PeriodicClusters(len(points))
+        for p in points:
+            for s in steps:
+                there = p + s
+                home = there % region.shape
+                if region[tuple(home)]:
+                    clusters.join(
+                        int(number[tuple(p)]), int(number[tuple(home)]), tuple((there // region.shape).tolist())
+                    )
+        expected = max((len(b) for b in clusters.basis.values()), default=0)
+        assert grid_dimension(region) == expected
