@@ -358,7 +358,8 @@ def story(events: Iterable[Mapping[str, Any]], candidate: str) -> list[str]:
         if event.get("candidate") != candidate:
             continue
         kind = str(event["kind"])
-        what = f"{event.get('label') or event.get('run') or event.get('stage') or ''}".strip()
+        words = (event.get("action"), event.get("stage"), event.get("label") or event.get("run"))
+        what = " ".join(str(w) for w in words if w)
         why = f": {event['why']}" if event.get("why") else f": {event['reason']}" if event.get("reason") else ""
         numbers = event.get("numbers") or {}
         tail = f" ({', '.join(f'{k} {v:.3g}' for k, v in numbers.items())})" if numbers else ""

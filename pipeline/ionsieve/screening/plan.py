@@ -205,7 +205,7 @@ class Plan:
     def task(self, key: str) -> Task | None:
         """Word a question again that was asked before (its answer was lost); None when it never was."""
         node = self._nodes.get(key)
-        if node is None:
+        if node is None or node[0] < 0:
             return None
         i, c, run, stage = node
         candidate = self._candidates[i]

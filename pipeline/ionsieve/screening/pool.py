@@ -21,6 +21,11 @@ from ionsieve.screening.worker import Answer, marker_path, time_left_s, work
 __all__ = ["Bundle", "Completion", "DaskPool", "Pool", "SerialPool", "read_marker"]
 
 
+RESULT_S = 5.0
+"""How long to wait for the few words of a finished bundle: its worker may have died since. It is then asked again, and
+finds its answers on disk."""
+
+
 @dataclass(frozen=True)
 class Bundle:
     """Requests of one stage that one worker answers in one go. `device`: claims a GPU where there is one."""
@@ -261,7 +266,7 @@ class DaskPool:
         status = future.status
         try:
             if status == "finished":
-                answers = tuple(future.result())
+                answers = tuple(future.result(timeout=RESULT_S))
                 return Completion(name, answers, worker=answers[0].worker if answers else "")
             error = future.exception() if status == "error" else None
         except Exception as failure:  # noqa: BLE001 (the result died with its worker: the work is done again)
