@@ -1,0 +1,272 @@
+"""Write docs/validation.md from the folders of finished or running campaigns.
+
+    ionsieve run workflows/validation-quick.yaml --out runs/validation-quick
+    python benchmarks/validation/report.py runs/validation-quick --out docs/validation.md
+
+Everything on the page comes from the folders, but the remarks: they are read from ``remarks.md`` beside this script,
+and speak of the run named in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from contrasts import CONTRASTS, Told, compare, outcome_word  # noqa: E402
+from pairs import Pair, pairs_of, summarise  # noqa: E402
+
+from ionsieve.records import Candidate, Estimate, Measurement  # noqa: E402
+from ionsieve.report import CampaignResults, load_results  # noqa: E402
+from ionsieve.verdicts import Outcome  # noqa: E402
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HEAD = """# Validation
+
+Written by `python benchmarks/validation/report.py` from the folders of campaigns; nothing is tuned to fit. Computed
+numbers are bulk conductivities of a perfect crystal from molecular dynamics; published ones are totals of pellets,
+grain boundaries included, and the same nominal compound is printed over almost a decade (`literature/README.md` names
+the reviews): half a decade is as good as agreement gets, and order is the fair test.
+"""
+COLOURS = {"antiperovskite": "#0072B2", "sulfide": "#D55E00", "nasicon": "#009E73"}
+
+
+def number(estimate: Estimate) -> str:
+    """Return a value with its 95 % interval, a limit, or the refusal."""
+    if estimate.is_value:
+        mark = "~" if estimate.kind == "indicative" else ""
+        return f"{mark}{estimate.value:.2g} ({estimate.low95:.1g} to {estimate.high95:.1g})"
+    return f"< {estimate.value:.2g}" if estimate.value is not None else "refused"
+
+
+def size_of(results: CampaignResults) -> list[str]:
+    """Say plainly how much was run."""
+    runs = [r for r in results.runs if r.summary is not None]
+    lengths = [r.summary.length_ps for r in runs if r.summary]
+    measured = {m.candidate_id for m in results.measurements}
+    potential = results.potential
+    temperatures = sorted({m.temperature_K for m in results.measurements})
+    lines = [
+        f"**{results.name}**, potential {potential.name if potential else 'unknown'}: {len(runs)} runs of "
+        f"{len(measured)} of {len(results.candidates)} candidates were finished and measured when this page was "
+        f"written: {sum(lengths):.0f} ps in all, {min(lengths, default=0):.1f} to {max(lengths, default=0):.1f} ps a "
+        f"run, at {', '.join(f'{t:g}' for t in temperatures) or 'no'} K.",
+    ]
+    failed = [r for r in results.runs if r.outcome is not Outcome.COMPLETED]
+    if failed:
+        lines.append("")
+        lines += [f"- {r.run.run_id}: {r.outcome.sentence} {r.reason}" for r in failed]
+    return lines
+
+
+def contrasts_table(told: Sequence[Told]) -> list[str]:
+    """Return one line a contrast and temperature, and those that were not run."""
+    lines = [
+        "| contrast | known | T (K) | D of the first (cm²/s) | D of the second | log10 ratio | P(as known) | outcome |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for contrast in CONTRASTS:
+        mine = [t for t in told if t.contrast is contrast]
+        if not mine:
+            lines.append(f"| {contrast.title} | {contrast.known} | - | - | - | - | - | not run |")
+        for t in mine:
+            ratio = "-" if t.log10_ratio is None else f"{t.log10_ratio:+.2f} ± {t.error:.2f}"
+            if contrast.ratio is not None and t.log10_ratio is not None:
+                import math
+
+                ratio += f" (proportional: {math.log10(contrast.ratio):+.2f})"
+            p = "-" if t.probability is None else f"{t.bound} {t.probability:.2f}".strip()
+            lines.append(
+                f"| {contrast.title} | {contrast.known} | {t.temperature_K:g} | {number(t.faster)} | "
+                f"{number(t.slower)} | {ratio} | {p} | {outcome_word(t)} |"
+            )
+    return lines
+
+
+def runs_table(
+    candidates: Sequence[Candidate], measurements: Sequence[Measurement], results: CampaignResults
+) -> list[str]:
+    """Return one line a measured run."""
+    volume = {r.configuration_id: r.volume_change_percent for r in results.relaxed}
+    by_id = {c.candidate_id: c for c in candidates}
+    lines = [
+        "| candidate | family | atoms | T (K) | ps | ΔV (%) | hops | D* (cm²/s) | 1/H_R | flags |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for m in sorted(measurements, key=lambda m: (by_id[m.candidate_id].family, m.candidate_id, m.temperature_K)):
+        c = by_id[m.candidate_id]
+        change = volume.get(m.configuration_id)
+        haven = m.inverse_haven_ratio
+        lines.append(
+            f"| {c.realised_formula} | {c.family} | {c.n_atoms} | {m.temperature_K:g} | {m.length_ps:.1f} | "
+            f"{'-' if change is None else f'{change:+.1f}'} | {'-' if m.hops is None else m.hops} | "
+            f"{number(m.tracer_diffusivity)} | {f'{haven.value:.2g}' if haven.is_value else '-'} | "
+            f"{', '.join(f.value for f in m.flags) or '-'} |"
+        )
+    return lines
+
+
+def statistics_table(pairs: Sequence[Pair]) -> list[str]:
+    """Return mean absolute error and rank correlation by potential and family, and in all."""
+    groups: dict[tuple[str, str, str], list[Pair]] = {}
+    for p in pairs:
+        groups.setdefault((p.quantity, p.potential, "all families"), []).append(p)
+        groups.setdefault((p.quantity, p.potential, p.family), []).append(p)
+    lines = [
+        "| quantity | potential | family | pairs | mean absolute error | mean error | Spearman |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (quantity, potential, family), members in sorted(groups.items()):
+        s = summarise(family, members)
+        mae = "-" if s.mae is None else f"{s.mae[0]:.2f} ({s.mae[1]:.2f} to {s.mae[2]:.2f})"
+        rank = "-" if s.rank is None else f"{s.rank[0]:+.2f} ({s.rank[1]:+.2f} to {s.rank[2]:+.2f})"
+        bias = "-" if s.bias is None else f"{s.bias:+.2f}"
+        lines.append(f"| {quantity} | {potential} | {family} | {s.n} | {mae} | {bias} | {rank} |")
+    return lines
+
+
+def parity_figure(pairs: Sequence[Pair], path: Path) -> None:
+    """Draw computed against published, one panel a quantity; equal pairs give equal bytes."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    mpl.rcParams.update({"svg.hashsalt": "ionsieve", "svg.fonttype": "none"})
+    titles = {"log10_sigma": "log10 σ (S/cm)", "Ea_eV": "Ea (eV)"}
+    shown = [q for q in titles if any(p.quantity == q for p in pairs)]
+    figure, axes = plt.subplots(1, len(shown), figsize=(4.6 * len(shown), 4.4), squeeze=False)
+    for axis, quantity in zip(axes[0], shown, strict=True):
+        mine = [p for p in pairs if p.quantity == quantity]
+        _panel(axis, mine, titles[quantity], band=0.5 if quantity == "log10_sigma" else 0.05)
+    figure.tight_layout()
+    figure.savefig(path, format="svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+def _panel(axis: Axes, pairs: Sequence[Pair], title: str, *, band: float) -> None:
+    both = [v for p in pairs for v in (p.computed, p.published)]
+    low, high = min(both) - 0.5 * band, max(both) + 0.5 * band
+    axis.fill_between([low, high], [low - band, high - band], [low + band, high + band], color="0.92")
+    axis.plot([low, high], [low, high], color="0.6", linewidth=1)
+    for p in pairs:
+        axis.errorbar(
+            p.published,
+            p.computed,
+            yerr=min(p.error, high - low),
+            fmt="o" if p.exact else "s",
+            markerfacecolor=COLOURS.get(p.family, "0.3") if p.exact else "white",
+            color=COLOURS.get(p.family, "0.3"),
+            markersize=6,
+            linewidth=1,
+        )
+        axis.annotate(p.formula, (p.published, p.computed), fontsize=6, xytext=(4, 4), textcoords="offset points")
+    axis.set_xlabel(f"published {title}")
+    axis.set_ylabel(f"computed {title}")
+    axis.set_xlim(low, high)
+    axis.set_ylim(low, high)
+
+
+def page(all_results: Sequence[CampaignResults], out: Path, *, remarks: str, softening: str, command: str) -> str:
+    """Return the Markdown of the page; figures are written beside it."""
+    lines = [HEAD, "## What was run", "", f"`{command}`", ""]
+    pairs: list[Pair] = []
+    for results in all_results:
+        lines += [*size_of(results), ""]
+    for results in all_results:
+        name = results.potential.name if results.potential else "unknown"
+        by_id = {c.candidate_id: c for c in results.candidates}
+        told = compare(results.candidates, results.measurements)
+        words = [outcome_word(t) for t in told]
+        lines += [
+            f"## Contrasts: {results.name} with {name}",
+            "",
+            f"Of {len(CONTRASTS)} contrasts {len({t.contrast.title for t in told})} were run, giving {len(told)} "
+            f"comparisons: {words.count('confirmed')} confirmed, {words.count('contradicted')} contradicted, "
+            f"{sum(w.startswith('undecided') for w in words)} undecided. Confirmed and contradicted mean odds of nine "
+            "to one and better. D is compared at the temperature of the runs, where nothing is extrapolated.",
+            "",
+            *contrasts_table(told),
+            "",
+            f"## Runs: {results.name}",
+            "",
+            *runs_table(results.candidates, results.measurements, results),
+            "",
+        ]
+        for estimate in results.estimates:
+            if estimate.candidate_id in by_id:
+                pairs += pairs_of(by_id[estimate.candidate_id], estimate, name)
+    lines += ["## Parity with published values", ""]
+    if pairs:
+        figure = out.parent / "assets" / "validation-parity.svg"
+        figure.parent.mkdir(parents=True, exist_ok=True)
+        parity_figure(pairs, figure)
+        assumed = sum("assumed_ea" in p.flags for p in pairs)
+        lines += [
+            "Open squares: the published composition is a neighbour, not the same. Grey: half a decade, 0.05 eV.",
+            "",
+            f"![Computed against published](assets/{figure.name})",
+            "",
+            *statistics_table(pairs),
+            "",
+            "Intervals are 95 %, from 2000 bootstrap samples of the pairs; no rank correlation for fewer than four.",
+        ]
+        if assumed:
+            lines += [
+                "",
+                f"{assumed} of {len(pairs)} pairs were carried to the published temperature with an *assumed* "
+                "activation energy (`assumed_ea`: one temperature was run). They test the prior as much as the "
+                "dynamics and are no validation of Ea.",
+            ]
+        lines += [
+            "",
+            "| computed | published | T (K) | quantity | computed | published | extrapolated by (K) | source |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+            *(
+                f"| {p.formula} | {p.published_formula}{'' if p.exact else ' (neighbour)'} | {p.temperature_K:.0f} | "
+                f"{p.quantity} | {p.computed:.2f} ± {p.error:.2f} | {p.published:.2f} | {p.extrapolated_K:.0f} | "
+                f"{p.source} |"
+                for p in sorted(pairs, key=lambda p: (p.quantity, p.family, p.formula, p.published))
+            ),
+            "",
+        ]
+    else:
+        lines += ["No candidate that was run has both a computed value and a published one.", ""]
+    if softening:
+        lines += ["## Softening of universal potentials", "", softening.strip(), ""]
+    if remarks:
+        lines += ["## Remarks", "", remarks.strip(), ""]
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description="Write docs/validation.md from results folders.")
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--out", type=Path, default=HERE.parents[1] / "docs" / "validation.md")
+    parser.add_argument("--remarks", type=Path, default=HERE / "remarks.md")
+    parser.add_argument("--softening", type=Path, default=HERE / "softening.md", help="what softening.py printed")
+    options = parser.parse_args(argv)
+    texts = [p.read_text(encoding="utf-8") if p.is_file() else "" for p in (options.remarks, options.softening)]
+    names = " ".join(f"runs/{folder.resolve().name}" for folder in options.folders)
+    text = page(
+        [load_results(folder) for folder in options.folders],
+        options.out,
+        remarks=texts[0],
+        softening=texts[1],
+        command=f"python benchmarks/validation/report.py {names} --out docs/validation.md",
+    )
+    options.out.write_text(text, encoding="utf-8")
+    print(f"wrote {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
