@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_EXPORTS = ("pymatgen", "matcalc", "cube", "chgcar", "xsf")
+_GRIDS = ("cube", "chgcar", "xsf")
+_EXPORTS = ("pymatgen", "matcalc", *_GRIDS)
 _COMMON_CHARGES = {"Li": 1, "Na": 1, "K": 1, "Rb": 1, "Cs": 1, "Ag": 1, "Cu": 1, "F": -1, "Cl": -1, "O": -2}
 _COMMON_CHARGES |= {"Mg": 2, "Ca": 2, "Zn": 2, "Al": 3}
 
@@ -220,6 +221,8 @@ def _analyze(
         results.append(result)
         stem = path.stem if [p.stem for p in paths].count(path.stem) == 1 else f"{k:02d}_{path.stem}"
         _write(result, out, stem, exports, plots=plots)
+        if set(exports) & set(_GRIDS):
+            _write_density(result, trajectory, keep, out, stem, exports)
         _show(console, result, path, len(framework) == 0)
     if len(results) > 1:
         records = [
@@ -302,6 +305,8 @@ def _show(console: Any, r: Transport, path: Path, all_framework: bool) -> None:
 
 
 def _write(r: Transport, out: Path, stem: str, exports: list[str], *, plots: bool) -> None:
+    import numpy as np
+
     from ionsieve.transport.exports import as_matcalc, as_pymatgen, msd_csv
 
     record = r.to_record(run_id=stem, configuration_id="analyzed", candidate_id="analyzed")
@@ -312,6 +317,46 @@ def _write(r: Transport, out: Path, stem: str, exports: list[str], *, plots: boo
             text = json.dumps(convert(r), indent=1, ensure_ascii=False, allow_nan=False)
             (out / f"{stem}.{name}.json").write_text(text + "\n", encoding="utf-8")
     if plots and len(r.tracer.msd_A2) > 4:
-        from ionsieve.transport.plots import plot_msd, save
+        from ionsieve.transport.kernels.histograms import van_hove_distinct, van_hove_self
+        from ionsieve.transport.plots import plot_msd, plot_van_hove, save
 
         save(plot_msd(r), out / f"{stem}.msd.png")
+        half = len(r.paths_A) // 2
+        lags = sorted({max(1, half // 50), max(1, half // 8), half})
+        own = [van_hove_self(r.paths_A, k) for k in lags]
+        height = float((1.0 / np.linalg.norm(np.linalg.inv(r.cell_A), axis=0)).min())
+        reach = {"bins": 120, "largest_A": min(12.0, height / 2)}
+        others = [van_hove_distinct(r.paths_A, r.cell_A, k, **reach) for k in lags]
+        figure = plot_van_hove(own, others, [k * r.dt_ps for k in lags])
+        save(figure, out / f"{stem}.van_hove.png")
+        table = ["r_A," + ",".join(f"g_self_{k * r.dt_ps:.4g}ps_per_A3" for k in lags)]
+        table += [",".join(f"{x:.6g}" for x in row) for row in zip(own[0][0], *(g for _, g in own), strict=True)]
+        (out / f"{stem}.van_hove.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    jumps = r.mechanism.get("jumps", {}).get("pairs", {})
+    if jumps:
+        rows = ["jump,jumps,rate_per_ps,rate_relative_error,mean_length_A,barrier_eV"]
+        for kind, p in jumps.items():
+            barrier = "" if p["barrier_eV"] is None else f"{p['barrier_eV']:.4f}"
+            rows.append(
+                f"{kind},{p['jumps']},{p['rate_per_ps']:.6g},{p['rate_relative_error']:.3f},{p['mean_length_A']:.3f},{barrier}"
+            )
+        (out / f"{stem}.jumps.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def _write_density(r: Transport, trajectory: Trajectory, keep: Any, out: Path, stem: str, exports: list[str]) -> None:
+    import numpy as np
+
+    from ionsieve.transport import grids
+    from ionsieve.transport.kernels.histograms import density
+
+    values = density(r.paths_A, r.cell_A)
+    still = [k for k, s in enumerate(trajectory.symbols) if s != r.mobile_ion]
+    fractional = trajectory.positions[keep][0, still] @ np.linalg.inv(trajectory.cells[keep][0])
+    places = fractional @ r.cell_A
+    if "cube" in exports:
+        grids.write_cube(out / f"{stem}.density.cube", values, r.cell_A, trajectory.numbers[still].tolist(), places)
+    if "xsf" in exports:
+        grids.write_xsf(out / f"{stem}.density.xsf", values, r.cell_A, trajectory.numbers[still].tolist(), places)
+    if "chgcar" in exports:
+        symbols = [trajectory.symbols[k] for k in still]
+        grids.write_chgcar(out / f"{stem}.density.CHGCAR.vasp", values, r.cell_A, symbols, places)

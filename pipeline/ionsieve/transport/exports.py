@@ -17,7 +17,7 @@ from ionsieve.records.estimate import Estimate
 from ionsieve.transport.measuring import Transport
 from ionsieve.units import nernst_einstein_S_per_cm
 
-__all__ = ["as_matcalc", "as_pymatgen", "msd_csv", "principal_axes"]
+__all__ = ["as_matcalc", "as_pymatgen", "msd_csv"]
 
 
 def _value(estimate: Estimate, factor: float = 1.0) -> float | None:
@@ -139,11 +139,3 @@ def msd_csv(result: Transport) -> str:
         row += [result.charge.msd_A2[k], result.framework_msd_A2[k]]
         writer.writerow([f"{float(x):.9g}" for x in row] + [int(inside)])
     return text.getvalue()
-
-
-def principal_axes(result: Transport) -> tuple[list[float], list[list[float]]] | None:
-    """Return principal diffusivities (cm²/s, ascending) and their axes (rows), or None without a window."""
-    if result.tensor_cm2_per_s is None:
-        return None
-    values, vectors = np.linalg.eigh(np.asarray(result.tensor_cm2_per_s))
-    return [float(v) for v in values], [[float(x) for x in axis] for axis in vectors.T]

@@ -21,11 +21,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ionsieve.transport.kernels.msd import msd
+from ionsieve.transport.kernels.msd import fast_length, msd
 from ionsieve.transport.settings import TransportSettings
 from ionsieve.transport.sites import _distances
 
-__all__ = ["Integrity", "block_drift", "framework_integrity", "lindemann", "polyanion_intact"]
+__all__ = [
+    "Integrity",
+    "block_drift",
+    "equilibration_frame",
+    "equilibration_summary",
+    "framework_integrity",
+    "lindemann",
+    "polyanion_intact",
+]
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
@@ -182,3 +190,51 @@ def block_drift(values: Floats, times_ps: Floats, *, blocks: int = 10) -> tuple[
     slope = float((x @ y) / (x @ x))
     residual = y - y.mean() - slope * x
     return slope, float(np.sqrt((residual @ residual) / (blocks - 2) / (x @ x)))
+
+
+def _inefficiency(values: Floats) -> float:
+    """Statistical inefficiency 1 + 2 sum of the autocorrelation up to its first negative value."""
+    x = values - values.mean()
+    n = len(x)
+    size = fast_length(2 * n)
+    f = np.fft.rfft(x, n=size)
+    c = np.fft.irfft(f.real**2 + f.imag**2, n=size)[:n] / np.arange(n, 0, -1)
+    if c[0] <= 0.0:
+        return 1.0
+    c = c / c[0]
+    negative = np.nonzero(c <= 0.0)[0]
+    stop = int(negative[0]) if len(negative) else n
+    return float(max(1.0, 1.0 + 2.0 * ((1.0 - np.arange(1, stop) / n) * c[1:stop]).sum()))
+
+
+def equilibration_frame(values: Floats, *, candidates: int = 25) -> int:
+    """Return the frame from which a time series is stationary: the start that leaves most independent samples.
+
+    J. D. Chodera, J. Chem. Theory Comput. 2016, 10.1021/acs.jctc.5b00784.
+    """
+    n = len(values)
+    if n < 20:
+        return 0
+    starts = np.unique(np.linspace(0, 0.9 * n, candidates).astype(int))
+    kept = [(n - s) / _inefficiency(np.asarray(values[s:], dtype=float)) for s in starts]
+    return int(starts[int(np.argmax(kept))])
+
+
+def equilibration_summary(energies_eV: Any, cells_A: Floats, times_ps: Floats, *, n_atoms: int) -> dict[str, float]:
+    """Drift of potential energy and volume, and when the energy became stationary, as plain JSON."""
+    result: dict[str, float] = {}
+    frames = len(times_ps)
+    if energies_eV is not None and len(np.asarray(energies_eV)) == frames:
+        energy = np.asarray(energies_eV, dtype=float) / n_atoms * 1e3
+        drift = block_drift(energy, times_ps)
+        if drift is not None:
+            start = equilibration_frame(energy)
+            result["energy_drift_meV_per_atom_per_ps"], result["energy_drift_error"] = drift
+            result["equilibrated_from_ps"] = float(times_ps[start] - times_ps[0])
+            result["equilibrated_from_fraction"] = start / frames
+    if cells_A.ndim == 3 and len(cells_A) == frames:
+        volumes = np.abs(np.linalg.det(cells_A))
+        drift = block_drift(100.0 * volumes / volumes.mean(), times_ps)
+        if drift is not None and volumes.std() > 0.0:
+            result["volume_drift_percent_per_ps"], result["volume_drift_error"] = drift
+    return result

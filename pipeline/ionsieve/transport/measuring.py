@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ionsieve.errors import Problems
 from ionsieve.records.estimate import Estimate
 from ionsieve.records.measurement import Curve, Measurement
+from ionsieve.transport.checks import charge_numbers, check_input, elements
 from ionsieve.transport.diffusion import Diffusivity, diffusivity, judge
 from ionsieve.transport.guards import he_relative_error
-from ionsieve.transport.integrity import block_drift, framework_integrity, polyanion_intact
+from ionsieve.transport.integrity import equilibration_summary, framework_integrity, polyanion_intact
 from ionsieve.transport.intervals import rate_estimate
 from ionsieve.transport.kernels.displacement import dipole, remove_breathing, remove_drift
 from ionsieve.transport.kernels.msd import msd, msd_tensor
+from ionsieve.transport.mechanism import describe_motion, rotation
 from ionsieve.transport.nernst_einstein import conductivity, haven_ratio, inverse_haven_ratio
 from ionsieve.transport.settings import TransportSettings
 from ionsieve.transport.sites import assign, count_jumps, displacement_hops, jump_length, remove_blips
@@ -154,51 +155,6 @@ def _curve(result: Diffusivity, label: str) -> Curve | None:
     )
 
 
-def _numbers(numbers: Sequence[int] | Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
-    from ase.data import atomic_numbers, chemical_symbols
-
-    z = np.asarray([atomic_numbers[n] if isinstance(n, str) else int(n) for n in numbers], dtype=np.int64)
-    return z, [chemical_symbols[k] for k in z]
-
-
-def _check(
-    positions: NDArray[Any], cells: Floats, times: Floats, symbols: Sequence[str], mobile: str, framework: Sequence[str]
-) -> None:
-    problems = Problems()
-    known = ", ".join(dict.fromkeys(symbols))
-    if positions.ndim != 3 or positions.shape[2] != 3:
-        problems.add("positions must have shape (frames, atoms, 3)", found=str(positions.shape))
-    else:
-        if positions.shape[1] != len(symbols):
-            problems.add(
-                "positions and numbers disagree on the number of atoms",
-                found=f"{positions.shape[1]} and {len(symbols)}",
-            )
-        if len(times) != len(positions):
-            problems.add("one time per frame is needed", found=f"{len(times)} times, {len(positions)} frames")
-        if not np.isfinite(positions).all():
-            problems.add("positions hold NaN or infinity", remedy="drop the frames after the run blew up")
-    if cells.shape[-2:] != (3, 3) or (cells.ndim == 3 and len(cells) not in (1, len(positions))):
-        problems.add("cells must have shape (frames, 3, 3) or (3, 3)", found=str(cells.shape))
-    if len(times) > 2:
-        step = np.diff(times)
-        if step.min() <= 0.0 or step.max() - step.min() > 1e-3 * step.mean() + 1e-9:
-            problems.add(
-                "frames must be evenly spaced in time",
-                found=f"steps from {step.min():.4g} to {step.max():.4g} ps",
-                cause="segments joined, or frames lost",
-                remedy="analyse the longest evenly spaced part",
-            )
-    if mobile not in symbols:
-        problems.add(f"no {mobile} in the trajectory", key="mobile", found=mobile, expected=f"one of {known}")
-    for element in framework:
-        if element not in symbols:
-            problems.add(f"no {element} in the trajectory", key="framework", found=element, expected=f"some of {known}")
-    if mobile in framework:
-        problems.add(f"{mobile} cannot be both mobile and framework", key="framework", found=mobile)
-    problems.throw()
-
-
 def measure(
     positions: ArrayLike,
     cells: ArrayLike,
@@ -257,8 +213,8 @@ def measure(
     raw = np.asarray(positions, dtype=np.float64)
     h = np.asarray(cells, dtype=np.float64)
     times = np.asarray(times_ps, dtype=np.float64)
-    z, symbols = _numbers(numbers)
-    _check(raw, h, times, symbols, mobile, framework)
+    z, symbols = elements(numbers)
+    check_input(raw, h, times, symbols, mobile, framework)
     names = np.asarray(symbols)
     is_mobile = names == mobile
     declared = tuple(framework) or tuple(dict.fromkeys(s for s in symbols if s != mobile))
@@ -288,10 +244,10 @@ def measure(
     hop_length = hop_length or settings.default_jump_length_A
 
     tracer = diffusivity(mobile_paths, dt_ps, jump_length_A=hop_length, settings=settings)
-    hops, jumps = _hops(mobile_paths, sites, cell, dt_ps, hop_length, settings, mobile_site_labels)
+    hops, assignment = _hops(mobile_paths, sites, cell, dt_ps, hop_length, settings)
     estimate = judge(tracer, hops=hops if sites is not None else None, settings=settings)
 
-    per_atom = _charges(charges, symbols, mobile, charge)
+    per_atom = charge_numbers(charges, symbols, mobile, charge)
     moving_charge = dipole(paths, per_atom)
     total = float(charge**2 * n_mobile)
     collective = diffusivity(
@@ -339,15 +295,36 @@ def measure(
         "jump_length_A": hop_length,
         "he_relative_error": he_relative_error(tracer.n_eff) if tracer.n_eff > 0 else None,
         "hop_method": "sites" if sites is not None else "displacement",
-        **jumps,
     }
-    if energies_eV is not None and len(np.asarray(energies_eV)) == frames:
-        slope = block_drift(np.asarray(energies_eV, dtype=float) / len(names) * 1e3, times)
-        if slope is not None:
-            mechanism["energy_drift_meV_per_atom_per_ps"] = slope[0]
-            if abs(slope[0]) > settings.energy_drift_max_meV_per_atom_per_ps and abs(slope[0]) > 3.0 * slope[1]:
-                flags.append(Flag.NOT_EQUILIBRATED)
+    mechanism |= describe_motion(
+        mobile_paths,
+        dt_ps=dt_ps,
+        assignment=assignment,
+        sites_A=sites,
+        cell_A=cell,
+        labels=mobile_site_labels,
+        temperature_K=temperature_K,
+        tracer_cm2_per_s=estimate.value if estimate.is_value else None,
+        window_ps=settings.cooperative_window_ps,
+        distance_A=settings.cooperative_distance_A,
+    )
+    if polyanions and dt_ps > 0.0:
+        mechanism["rotation"] = rotation(raw, h, symbols, polyanions, dt_ps=dt_ps)
+    equilibration = equilibration_summary(energies_eV, h, times, n_atoms=len(names))
+    mechanism |= equilibration
+    slope, error = equilibration.get("energy_drift_meV_per_atom_per_ps"), equilibration.get("energy_drift_error")
+    if slope is not None and error is not None:
+        steep = abs(slope) > settings.energy_drift_max_meV_per_atom_per_ps and abs(slope) > 3.0 * error
+        late = equilibration.get("equilibrated_from_fraction", 0.0) > settings.equilibrated_by_fraction
+        if steep or late:
+            flags.append(Flag.NOT_EQUILIBRATED)
     mechanism |= _errors(tracer)
+    curve_tensor = np.asarray(msd_tensor(mobile_paths)) if frames > 1 else np.zeros((frames, 3, 3))
+    tensor = _tensor(curve_tensor, tracer, dt_ps)
+    if tensor is not None:
+        values, axes = np.linalg.eigh(np.asarray(tensor))
+        mechanism["principal_diffusivities_cm2_per_s"] = values.tolist()
+        mechanism["principal_axes"] = axes.T.tolist()
 
     if outcome is not Outcome.COMPLETED:
         estimate = Estimate.refused("tracer_diffusivity", reason, flags=estimate.flags)
@@ -363,7 +340,6 @@ def measure(
         "volume_A3": volume,
         "temperature_K": temperature_K,
     }
-    curve_tensor = np.asarray(msd_tensor(mobile_paths)) if frames > 1 else np.zeros((frames, 3, 3))
     return Transport(
         mobile_ion=mobile,
         mobile_charge=charge,
@@ -382,7 +358,7 @@ def measure(
         n_eff=tracer.n_eff if tracer.value is not None else None,
         fit_window_ps=tracer.window_ps,
         log_log_slope=tracer.beta,
-        tensor_cm2_per_s=_tensor(curve_tensor, tracer, dt_ps),
+        tensor_cm2_per_s=tensor,
         framework_max_displacement_A=integrity.max_displacement_A,
         drift_A=largest_drift,
         lindemann=integrity.lindemann,
@@ -404,28 +380,6 @@ def measure(
     )
 
 
-def _charges(
-    charges: Mapping[str, float] | Sequence[float] | None, symbols: Sequence[str], mobile: str, charge: int
-) -> Floats:
-    problems = Problems()
-    if charges is None:
-        return np.asarray([float(charge) if s == mobile else 0.0 for s in symbols])
-    if isinstance(charges, Mapping):
-        for element in charges:
-            if element not in symbols:
-                problems.add(f"no {element} in the trajectory", key="charges", found=str(element))
-        problems.throw()
-        full = {mobile: float(charge), **{k: float(v) for k, v in charges.items()}}
-        return np.asarray([full.get(s, 0.0) for s in symbols])
-    values = np.asarray(charges, dtype=float)
-    if values.shape != (len(symbols),):
-        problems.add(
-            "one charge per atom is needed", key="charges", found=str(values.shape), expected=f"({len(symbols)},)"
-        )
-    problems.throw()
-    return values
-
-
 def _hops(
     paths: Floats,
     sites: Floats | None,
@@ -433,16 +387,15 @@ def _hops(
     dt_ps: float,
     hop_length: float,
     settings: TransportSettings,
-    labels: Sequence[str],
-) -> tuple[int | None, dict[str, Any]]:
+) -> tuple[int | None, NDArray[np.int64] | None]:
     if len(paths) < 2 or dt_ps <= 0.0:
-        return None, {}
+        return None, None
     if sites is None:
         smooth = max(1, round(settings.min_lag_ps / dt_ps))
-        return displacement_hops(paths, jump_length_A=hop_length, smooth_frames=smooth), {}
+        return displacement_hops(paths, jump_length_A=hop_length, smooth_frames=smooth), None
     path = assign(paths, sites, cell, hysteresis=settings.site_hysteresis)
     path = remove_blips(path, round(settings.min_residence_ps / dt_ps))
-    return count_jumps(path), {}
+    return count_jumps(path), path
 
 
 def _judge_charge(result: Diffusivity, tracer: Estimate) -> Estimate:

@@ -86,13 +86,16 @@ def _headline(estimate: Estimate) -> str:
     return f"{label.symbol} = {estimate.value:.3g} {band} {label.unit}, {estimate.kind}"
 
 
-def plot_van_hove(radii_A: Any, self_part: Any, distinct: Any, lags_ps: Sequence[float]) -> Figure:
-    """Self part 4 pi r² G_s and distinct part G_d at several lags."""
+def plot_van_hove(
+    self_parts: Sequence[tuple[Any, Any]], distinct: Sequence[tuple[Any, Any]], lags_ps: Sequence[float]
+) -> Figure:
+    """Self part 4 pi r² G_s and distinct part G_d at several lags, each as (radii, values)."""
     figure, (left, right) = _figure(columns=2)
-    shades = np.linspace(0.25, 1.0, max(len(lags_ps), 1))
+    shades = np.linspace(0.3, 1.0, max(len(lags_ps), 1))
     for k, lag in enumerate(lags_ps):
-        left.plot(radii_A, 4 * np.pi * radii_A**2 * self_part[k], color=_BLUE, alpha=shades[k], label=f"{lag:.3g} ps")
-        right.plot(radii_A, distinct[k], color=_ORANGE, alpha=shades[k])
+        radii, own = self_parts[k]
+        left.plot(radii, 4 * np.pi * radii**2 * own, color=_BLUE, alpha=shades[k], label=f"{lag:.3g} ps")
+        right.plot(*distinct[k], color=_ORANGE, alpha=shades[k])
     left.set_ylabel("4πr² G_s (1/Å)")
     right.set_ylabel("G_d / density")
     for axes in (left, right):

@@ -113,6 +113,13 @@ class TransportSettings(Frozen):
         1.0, gt=0.0, description="Potential-energy drift in production above which the run is not equilibrated."
     )
 
+    equilibrated_by_fraction: float = Field(
+        0.5,
+        gt=0.0,
+        le=1.0,
+        description="Equilibration detected later than this part of the run raises NOT_EQUILIBRATED.",
+    )
+
     # ---- jumps ----------------------------------------------------------------------------------------------------
     site_hysteresis: float = Field(
         0.6,

@@ -1,0 +1,85 @@
+"""What `measure` accepts: element names, shapes, even spacing, charges; all problems reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ionsieve.errors import Problems
+
+__all__ = ["charge_numbers", "check_input", "elements"]
+
+Floats = NDArray[np.floating[Any]]
+
+
+def elements(numbers: Sequence[int] | Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """Return atomic numbers (N,) and element symbols of numbers or symbols."""
+    from ase.data import atomic_numbers, chemical_symbols
+
+    z = np.asarray([atomic_numbers[n] if isinstance(n, str) else int(n) for n in numbers], dtype=np.int64)
+    return z, [chemical_symbols[k] for k in z]
+
+
+def check_input(
+    positions: NDArray[Any], cells: Floats, times: Floats, symbols: Sequence[str], mobile: str, framework: Sequence[str]
+) -> None:
+    """Raise `ProblemsError` with everything that is wrong with the arrays and names."""
+    problems = Problems()
+    known = ", ".join(dict.fromkeys(symbols))
+    if positions.ndim != 3 or positions.shape[2] != 3:
+        problems.add("positions must have shape (frames, atoms, 3)", found=str(positions.shape))
+    else:
+        if positions.shape[1] != len(symbols):
+            problems.add(
+                "positions and numbers disagree on the number of atoms",
+                found=f"{positions.shape[1]} and {len(symbols)}",
+            )
+        if len(times) != len(positions):
+            problems.add("one time per frame is needed", found=f"{len(times)} times, {len(positions)} frames")
+        if not np.isfinite(positions).all():
+            problems.add("positions hold NaN or infinity", remedy="drop the frames after the run blew up")
+    if cells.shape[-2:] != (3, 3) or (cells.ndim == 3 and len(cells) not in (1, len(positions))):
+        problems.add("cells must have shape (frames, 3, 3) or (3, 3)", found=str(cells.shape))
+    if len(times) > 2:
+        step = np.diff(times)
+        if step.min() <= 0.0 or step.max() - step.min() > 1e-3 * step.mean() + 1e-9:
+            problems.add(
+                "frames must be evenly spaced in time",
+                found=f"steps from {step.min():.4g} to {step.max():.4g} ps",
+                cause="segments joined, or frames lost",
+                remedy="analyse the longest evenly spaced part",
+            )
+    if mobile not in symbols:
+        problems.add(f"no {mobile} in the trajectory", key="mobile", found=mobile, expected=f"one of {known}")
+    for element in framework:
+        if element not in symbols:
+            problems.add(f"no {element} in the trajectory", key="framework", found=element, expected=f"some of {known}")
+    if mobile in framework:
+        problems.add(f"{mobile} cannot be both mobile and framework", key="framework", found=mobile)
+    problems.throw()
+
+
+def charge_numbers(
+    charges: Mapping[str, float] | Sequence[float] | None, symbols: Sequence[str], mobile: str, charge: int
+) -> Floats:
+    """Return the charge number of every atom (N,): per element, per atom, or of the mobile ions alone."""
+    problems = Problems()
+    if charges is None:
+        return np.asarray([float(charge) if s == mobile else 0.0 for s in symbols])
+    if isinstance(charges, Mapping):
+        for element in charges:
+            if element not in symbols:
+                problems.add(f"no {element} in the trajectory", key="charges", found=str(element))
+        problems.throw()
+        full = {mobile: float(charge), **{k: float(v) for k, v in charges.items()}}
+        return np.asarray([full.get(s, 0.0) for s in symbols])
+    values = np.asarray(charges, dtype=float)
+    if values.shape != (len(symbols),):
+        problems.add(
+            "one charge per atom is needed", key="charges", found=str(values.shape), expected=f"({len(symbols)},)"
+        )
+    problems.throw()
+    return values

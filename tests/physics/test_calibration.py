@@ -1,0 +1,106 @@
+"""Are the error bars true? Synthetic walks with known D, 200 replicas, coverage of the 68 and 95 % intervals.
+
+A binomial proportion of 200 has a standard error of 3.3 % at 0.68 and 1.5 % at 0.95: the bands 0.60-0.76 and 0.90-0.99
+catch an error bar that is wrong by a fifth. Seeds are fixed.
+"""
+
+import numpy as np
+import pytest
+
+from ionsieve.transport import TransportSettings, diffusivity, judge
+from ionsieve.transport.intervals import P68, rate_interval
+from ionsieve.transport.kernels import dipole
+from ionsieve.transport.synthetic import lattice_walk
+from ionsieve.verdicts import Verdict
+
+REPLICAS = 200
+IONS, FRAMES, DT_PS = 24, 1000, 0.1
+SETTINGS = TransportSettings(jump_length_A=3.0)
+
+
+def replicas(jumps, *, ions=IONS, frames=FRAMES, base=0):
+    for k in range(REPLICAS):
+        walk = lattice_walk(ions=ions, frames=frames, jumps=jumps, seed=np.random.default_rng([base, int(jumps), k]))
+        yield walk, walk.diffusivity_A2_per_frame / DT_PS * 1e-4
+
+
+def summary(pairs):
+    """Bias, spread and claim in units of the truth, and coverage of both intervals."""
+    ratio = np.array([d.value / truth for d, truth in pairs])
+    claim = np.array([d.error / truth for d, truth in pairs])
+    inside = [
+        np.mean([low < truth < high for d, truth in pairs for low, high in [rate_interval(d.value, d.error, p)]])
+        for p in (P68, 0.95)
+    ]
+    return ratio.mean() - 1.0, ratio.std(), claim.mean(), inside[0], inside[1]
+
+
+@pytest.mark.parametrize("jumps", [50, 500])
+def test_tracer_intervals_cover_the_truth(jumps):
+    pairs = [
+        (diffusivity(w.positions_A, DT_PS, jump_length_A=3.0, settings=SETTINGS), truth)
+        for w, truth in replicas(jumps)
+    ]
+    bias, spread, claim, inside68, inside95 = summary(pairs)
+    assert abs(bias) < 0.05
+    assert 0.60 <= inside68 <= 0.76
+    assert 0.90 <= inside95 <= 0.99
+    assert 0.8 < claim / spread < 1.25
+    # an estimator that throws the information away would also be calibrated: 50 jumps allow 14 %, 500 allow 4.5 %
+    assert spread < {50: 0.21, 500: 0.085}[jumps]
+
+
+def test_charge_intervals_cover_the_truth():
+    pairs = []
+    for w, truth in replicas(500, base=1):
+        tracer = diffusivity(w.positions_A, DT_PS, jump_length_A=3.0, settings=SETTINGS)
+        charge = diffusivity(
+            dipole(w.positions_A, np.ones(IONS)),
+            DT_PS,
+            jump_length_A=3.0,
+            settings=SETTINGS,
+            window=tracer.window,
+            normalisation=IONS,
+            n_ions=IONS,
+        )
+        pairs.append((charge, truth))
+    bias, _, claim, inside68, inside95 = summary(pairs)
+    assert abs(bias) < 0.06
+    assert 0.60 <= inside68 <= 0.80
+    assert 0.90 <= inside95 <= 0.99
+    assert claim > 0.2  # one run does not know its collective diffusivity
+
+
+def test_verdicts_follow_the_number_of_jumps():
+    kinds = {
+        jumps: [
+            judge(
+                diffusivity(w.positions_A, DT_PS, jump_length_A=3.0, settings=SETTINGS), hops=w.jumps, settings=SETTINGS
+            ).kind
+            for w, _ in list(replicas(jumps, base=2))[:40]
+        ]
+        for jumps in (3, 35, 500)
+    }
+    assert set(kinds[3]) == {Verdict.UPPER_LIMIT}
+    assert kinds[35].count(Verdict.INDICATIVE) > 30
+    assert set(kinds[500]) == {Verdict.VALUE}
+
+
+@pytest.mark.parametrize("jumps", [0, 1, 4, 9])
+def test_upper_limits_lie_above_the_truth(jumps):
+    """A 95 % limit fails in at most one run of twenty."""
+    above = []
+    for w, truth in replicas(jumps, base=3):
+        result = diffusivity(w.positions_A, DT_PS, jump_length_A=3.0, settings=SETTINGS)
+        estimate = judge(result, hops=w.jumps, settings=SETTINGS)
+        assert estimate.kind is Verdict.UPPER_LIMIT
+        above.append(estimate.value > truth)
+    assert np.mean(above) >= 0.93
+
+
+def test_the_claim_does_not_depend_on_the_frame_interval():
+    w = lattice_walk(ions=24, frames=2000, jumps=600, seed=5)
+    fine = diffusivity(w.positions_A, 0.05, jump_length_A=3.0, settings=SETTINGS)
+    coarse = diffusivity(w.positions_A[::4], 0.2, jump_length_A=3.0, settings=SETTINGS)
+    assert coarse.value == pytest.approx(fine.value, rel=0.06)
+    assert coarse.error == pytest.approx(fine.error, rel=0.15)
