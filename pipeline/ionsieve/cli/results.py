@@ -53,7 +53,9 @@ def publish(results: CampaignResults, folder: Path, *, report: bool = True) -> l
     structures.mkdir(exist_ok=True)
     for relaxed in results.relaxed:
         name = safe_name(f"{relaxed.configuration_id}.cif", what="configuration's name")
-        write_file(structures / name, relaxed.structure.to_pymatgen().to(fmt="cif"))
+        crystal = relaxed.structure.to_pymatgen()
+        crystal.relabel_sites()  # labels of a CIF are unique; ours name the prototype's site
+        write_file(structures / name, crystal.to(fmt="cif"))
     written = [folder / "ranking.csv", folder / "ranking.json", structures]
     if report:
         written.append(write_report(results, folder / "report.html"))
