@@ -3,8 +3,8 @@
     python benchmarks/ordering.py            # the 126-site cell; the peer takes minutes
     python benchmarks/ordering.py --small    # the 42-site primitive cell
 
-Both order the same sites: Si/P on 18e, Na and vacancies on Na1 and Na2 together. Energies of both results come from pymatgen's
-EwaldSummation. CPU seconds of this process are given beside wall seconds, since machines are shared.
+Both order the same sites: Si/P on 18e, Na and vacancies on Na1 and Na2 together. Energies of both results come from
+pymatgen's EwaldSummation. CPU seconds of this process are given beside wall seconds, since machines are shared.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         best_ours = min(best_ours, value)
         cost.append((wall, cpu))
         rows.append((f"ionsieve, {len(found)} distinct, seed {seed}", value, wall, cpu))
-    own_wall, own_cpu = np.median(np.array(cost), axis=0)
+    own_cpu = float(np.median(np.array(cost)[:, 1]))
     ratio = None
     if not arguments.no_peer:
         structure = disordered(matrix, of)

@@ -171,8 +171,6 @@ def test_configurations_are_inequivalent(recipe: dict, method: str) -> None:
     matcher = StructureMatcher(
         primitive_cell=False, scale=False, attempt_supercell=False, ltol=1e-3, stol=1e-3, angle_tol=0.1
     )
-        primitive_cell=False, scale=False, attempt_supercell=False, ltol=1e-3, stol=1e-3, angle_tol=0.1
-    )
     cells = [k.structure.to_pymatgen() for k in found]
     for i in range(3):
         for j in range(i):
@@ -183,17 +181,17 @@ def test_configurations_are_inequivalent(recipe: dict, method: str) -> None:
 
 def test_thermal_lies_between_lowest_and_random() -> None:
     mean = {}
+    recipe = {"prototype": "Na3Zr2Si2PO12_R-3c", "supercell": {"matrix": [1, 1, 1]}}
     for method in ("ewald", "thermal", "random"):
-        _, found = made({"prototype": "Na3Zr2Si2PO12_R-3c", "supercell": {"matrix": [1, 1, 1]}},
-                        ordering={"method": method, "n_configurations": 6, "chains": 16})  # fmt: skip
+        _, found = made(recipe, ordering={"method": method, "n_configurations": 6, "chains": 16})
         mean[method] = np.mean([k.ewald_energy_eV for k in found])
     assert mean["ewald"] < mean["thermal"] < mean["random"]
 
 
 def test_quasi_random_orderings() -> None:
     pytest.importorskip("icet")
-    _, found = made({"prototype": "Na3OCl_Pm-3m", "substitute": {"Cl": {"Br": 0.5}}, "supercell": {"matrix": [2, 2, 2]}},
-                    ordering={"method": "sqs", "n_configurations": 1, "sqs_steps": 2000})  # fmt: skip
+    recipe = {"prototype": "Na3OCl_Pm-3m", "substitute": {"Cl": {"Br": 0.5}}, "supercell": {"matrix": [2, 2, 2]}}
+    _, found = made(recipe, ordering={"method": "sqs", "n_configurations": 1, "sqs_steps": 2000})
     symbols = np.array(found[0].structure.symbols)
     assert (symbols == "Br").sum() == 4
     # nearest-neighbour correlation of a random half-half alloy is zero: as many unlike as like pairs

@@ -46,7 +46,7 @@ def test_cluster_anions_are_whole_and_oriented(name: str) -> None:
         atoms = k.structure.to_ase()
         states = np.array(k.structure.oxidation_states)
         assert states.sum() == 0
-        centre, ligand = group.symbols[0], group.symbols[1]
+        centre = group.symbols[0]
         length = np.linalg.norm(group.offsets_A[1])
         labels = np.array(k.structure.site_labels)
         centres = [i for i, s in enumerate(k.structure.symbols) if s == centre and labels[i] == "Cl1"]
