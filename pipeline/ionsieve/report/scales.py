@@ -39,7 +39,7 @@ class Scale:
             if last - first >= 1:
                 step = max(1, math.ceil((last - first) / 7))
                 return [(10.0**e, power_of_ten(e)) for e in range(first, last + 1, step)]
-            return [(v, f"{v:.3g}") for v in _nice(self.low, self.high, 4) if v > 0]
+            return [(v, f"{v:.6g}") for v in _nice(self.low, self.high, 4) if v > 0]
         return [(v, f"{v:.6g}") for v in _nice(self.low, self.high, 6)]
 
     def minor_ticks(self) -> list[float]:

@@ -105,6 +105,8 @@ def _root(results: CampaignResults, when: str, parts: list[dict[str, str]]) -> d
         "description": f"{description}. {results.ranking.trust}".strip(),
         "datePublished": when,
         "license": {"@id": "#licence"},
+        "author": {"@id": "#ionsieve"},
+        "publisher": {"@id": "#ionsieve"},
         "hasPart": parts,
     }
 

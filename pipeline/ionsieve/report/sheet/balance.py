@@ -99,38 +99,26 @@ def balance(
     A = np.array([[contents[p].get(e, 0.0) for p in usable] for e in balanced])
     b = np.array([target[e] for e in balanced])
     cost = A.sum(axis=0) * np.arange(1.0, len(usable) + 1.0)
-    # slack both ways, dear enough that it is used only where nothing else helps: it then names the element
+    # a shortage, dear enough that it is used only where nothing else helps: it then names the element that is missing
     n = len(balanced)
     solved = linprog(
-        np.concatenate([cost, np.full(2 * n, 1e6)]),
-        A_eq=np.hstack([A, np.eye(n), -np.eye(n)]),
+        np.concatenate([cost, np.full(n, 1e6)]),
+        A_eq=np.hstack([A, np.eye(n)]),
         b_eq=b,
         bounds=(0, None),
         method="highs",
     )
-    if solved.x is None:  # cannot be: slack makes every such problem solvable
+    if solved.x is None:  # cannot be: all shortage is a solution
         raise BugError("the balance was not solved", cause=solved.message)
-    short, over = solved.x[len(usable) : len(usable) + n], solved.x[len(usable) + n :]
+    short = solved.x[len(usable) :]
     tolerance = 2e-3 * float(b.sum())  # the supercell's rounding of the composition
-    if short.sum() + over.sum() > tolerance:
+    if short.sum() > tolerance:
         lacking = [e for e, s in zip(balanced, short, strict=True) if s > tolerance / n]
-        surplus = [e for e, s in zip(balanced, over, strict=True) if s > tolerance / n]
-        told = "; ".join(
-            part
-            for part in (
-                f"missing is {', '.join(lacking)}" if lacking else "",
-                f"too much comes of {', '.join(surplus)}" if surplus else "",
-            )
-            if part
-        )
         raise InputError(
-            f"{formula} cannot be balanced from these precursors: {told}",
+            f"{formula} cannot be balanced from these precursors: missing is {', '.join(lacking)}",
             found=", ".join(usable),
-            cause="every precursor that brings one element brings another in the wrong ratio",
-            remedy=(
-                f"add a precursor with {' or '.join(lacking or surplus)} in another combination, for example the"
-                " element"
-            ),
+            cause="every precursor that brings it brings another element in the wrong ratio",
+            remedy=f"add a precursor with {' or '.join(lacking)} in another combination, for example the element",
         )
     return {p: float(x) for p, x in zip(usable, solved.x[: len(usable)], strict=True) if x > TINY}
 
