@@ -85,14 +85,15 @@ class Gate:
     def forward(self, pre: Tensor, unit: Tensor, scale: Tensor, wide: Tensor, out: Tensor) -> None:
         """Write the message (n, width) of the first layer's output `pre` (n, 2 width) into `out`.
 
-        `unit` (n, 2 width) and `scale` (n, 2) receive z and r for the backward pass; `wide` is scratch.
+        `unit` (n, 2 width; may be `pre` itself where there is no hidden layer) and `scale` (n, 2) receive z and r for
+        the backward pass; `wide` is scratch.
         """
         rows, width = out.shape
         if self.core is not None and self.gate is not None and self.bias is not None:
             torch.ops.aten.silu.out(pre, out=wide)
             torch.addmm(self.bias[:width], wide[:, :width], self.core, out=unit[:, :width])
             torch.addmm(self.bias[width:], wide[:, width:], self.gate, out=unit[:, width:])
-        else:
+        elif unit.data_ptr() != pre.data_ptr():
             unit.copy_(pre)
         halves = unit.view(rows, 2, width)
         torch.linalg.vector_norm(halves, dim=2, out=scale)
@@ -335,12 +336,12 @@ class AngleUpdate(torch.autograd.Function):
         for begin, end in _blocks(total, angles):
             rows = slice(begin, end)
             scratch = _Scratch(space, end - begin, width, angles)
-            pre, wide = scratch.wide
+            pre, wide = unit_all[rows], scratch.wide[0]  # one layer only: normalised in place
             torch.mm(angles[rows], matrix[0], out=pre)
             pre.add_(torch.index_select(outer_rows, 0, outer[rows], out=wide))
             pre.add_(torch.index_select(inner_rows, 0, inner_bond[rows], out=wide))
             message = scratch.narrow[0]
-            gate.forward(pre, unit_all[rows], scale_all[rows], wide, message)
+            gate.forward(pre, pre, scale_all[rows], wide, message)
             torch.add(angles[rows], message, out=out[rows])
         ctx.kept = (outer_rows.shape, inner_rows.shape, indices, matrix, gate, space, unit_all, scale_all)
         return out
