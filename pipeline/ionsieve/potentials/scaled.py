@@ -1,11 +1,11 @@
 """A potential whose energies and forces are multiplied by a constant: the optional correction of softening.
 
 Universal potentials learnt mostly relaxed crystals and are too soft away from them: forces and barriers come out too
-small by a nearly constant factor (B. Deng et al., npj Comput. Mater. 11, 9 (2025), 10.1038/s41524-024-01500-6). Multiplying
-the energy by `scale` multiplies every barrier by it and leaves every relaxed structure where it is.
+small by a nearly constant factor (B. Deng et al., npj Comput. Mater. 2025, 10.1038/s41524-024-01500-6). Multiplying the
+energy by `scale` multiplies every barrier by it and leaves every relaxed structure where it is.
 
-Molecular dynamics need not be repeated for it. With E' = s E the same trajectory runs at the temperature sT with a clock
-faster by √s, so
+Molecular dynamics need not be repeated for it. With E' = s E the same trajectory runs at the temperature sT with a
+clock faster by √s, so
 
     D_s(T) = √s D(T / s),        Ea_s = s Ea,        D0_s = √s D0 :
 
