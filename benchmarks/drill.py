@@ -109,6 +109,10 @@ class Drill:
         except psutil.Error:
             return []
 
+    def steps_done(self) -> int:
+        """Steps journalled so far, repeated ones included."""
+        return sum(p.stat().st_size for p in (self.folder / "journal").iterdir()) // 2
+
     # -- faults -------------------------------------------------------------------------------------------------
 
     def kill_worker(self) -> bool:
@@ -226,10 +230,9 @@ class Drill:
         if self.ballast is None:
             return False
         try:
-            with self.ballast.open("wb") as stream:
+            with self.ballast.open("wb", buffering=0) as stream:
                 while True:
                     stream.write(b"\0" * (1 << 20))
-                    stream.flush()
         except OSError:
             pass
         time.sleep(2.0)
@@ -304,12 +307,14 @@ def _run(calm: Path, wild: Path, campaign: dict, faults: int, seed: int, mounted
     drill.start()
     done = 0
     while done < faults:
-        time.sleep(drill.random.uniform(0.2, 2.0))
-        if drill.driver.poll() == 0:
-            say(f"the campaign finished after {done} faults; the rest attacks the finished folder")
-        drill.ensure()
-        if len(drill.workers()) == 0:
-            time.sleep(2.5)
+        # attack a campaign that moves, not one that is starting: a few steps between one fault and the next
+        wanted, patience = drill.steps_done() + drill.random.randrange(1, 12), time.monotonic() + 60
+        while drill.steps_done() < wanted and time.monotonic() < patience:
+            if drill.driver.poll() == 0:
+                break
+            drill.ensure()
+            time.sleep(0.05)
+        time.sleep(drill.random.uniform(0.0, 0.3))
         drill.attack()
         done += 1
     (wild.parent / "clock").unlink(missing_ok=True)

@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from ionsieve.errors import BugError, DataError, TransientError
+from ionsieve.errors import BugError, DataError, SetupError, TransientError
 
 __all__ = ["Ledger", "Row", "State"]
 
@@ -170,6 +170,12 @@ class Ledger:
         text = str(error)
         if "locked" in text or "busy" in text:
             return TransientError("the ledger is busy", where=str(self.path), cause=text, remedy="try again")
+        if "disk is full" in text or "disk I/O error" in text:
+            return SetupError(
+                f"the ledger cannot be written: {text}",
+                where=str(self.path),
+                remedy="free some space (`ionsieve clean FOLDER` drops scratch), then `ionsieve resume FOLDER`",
+            )
         if isinstance(error, sqlite3.OperationalError) and "unable to open" in text:
             return DataError("there is no ledger here", where=str(self.path), remedy="name the folder of a campaign")
         return DataError(
