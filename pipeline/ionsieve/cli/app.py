@@ -33,6 +33,9 @@ COMMANDS = (
     "export",
     "sheet",
     "compare",
+    "export",
+    "sheet",
+    "compare",
     "prototypes",
     "generate",
     "channels",
@@ -78,7 +81,7 @@ for _name in COMMANDS:
 def run(arguments: list[str] | None = None) -> int:
     """Run a command line; return the exit code. Errors made to teach are printed without a traceback."""
     try:
-        result = app(args=arguments, standalone_mode=False)
+        result = app(args=arguments, standalone_mode=False, prog_name="ionsieve")
     except IonsieveError as error:
         typer.secho(str(error), fg=typer.colors.RED, err=True)
         return error.exit_code

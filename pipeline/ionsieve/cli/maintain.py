@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
         report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
     ) -> None:
         """Go on where a run stopped; only what is missing is computed."""
-        from ionsieve.cli.run import finish
+        from ionsieve.cli.results import finish
         from ionsieve.screening import resume_campaign
 
         outcome = resume_campaign(

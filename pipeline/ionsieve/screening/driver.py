@@ -27,6 +27,7 @@ from ionsieve.screening.worker import Answer
 from ionsieve.store import Row, State, Store
 from ionsieve.store.envelope import DamagedError
 from ionsieve.store.rows import state_of
+from ionsieve.verdicts import Outcome
 
 __all__ = ["Driver", "RunReport", "RunRules"]
 
@@ -533,7 +534,7 @@ class Driver:
             why = f"{why}  [logs/{path.name}]"
         self._tasks.pop(task.key, None)
         self._event("quarantined", task, reason=why)
-        self._row(task, State.QUARANTINED, reason=why, outcome="quarantined")
+        self._row(task, State.QUARANTINED, reason=why, outcome=Outcome.QUARANTINED.value)
         self._trouble.pop(task.key, None)
         self.progress.failed(task.label, why)
         for parked in self._parked.pop(task.key, ()):

@@ -73,6 +73,7 @@ def run_campaign(
     SetupError
         When the machine cannot: disk, cluster, workers.
     """
+    check(campaign)
     store = Store.create(folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share, amend=amend)
     return _run_stored(
         store,
@@ -83,6 +84,23 @@ def run_campaign(
         progress=progress,
         dashboard=dashboard,
     )
+
+
+def check(campaign: Campaign) -> None:
+    """Refuse what can be seen to be wrong before anything is written: recipes, prototypes, model file, device.
+
+    Raises
+    ------
+    InputError, SetupError
+        As `ionsieve.generate.expand` and `ionsieve.potentials` do.
+    """
+    from ionsieve.generate import expand
+    from ionsieve.potentials.checks import choose_device
+    from ionsieve.stages.base import potential_preimage
+
+    expand(campaign.generate)
+    potential_preimage(campaign.potential)
+    choose_device(campaign.potential.device)
 
 
 def resume_campaign(folder: str | Path, **told: Any) -> RunReport:

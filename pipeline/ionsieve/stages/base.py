@@ -91,9 +91,12 @@ def potential_preimage(settings: PotentialSettings) -> Mapping[str, Any]:
 def _preimage(text: str) -> Mapping[str, Any]:
     settings = PotentialSettings.model_validate_json(text)
     from ionsieve.potentials import catalogue, digest
+    from ionsieve.potentials.checks import unknown_name
     from ionsieve.potentials.registry import resolve_file
 
     card = next((c for c in catalogue() if c.name == settings.name), None)
+    if card is None and settings.path is None and not settings.name.startswith("ase:"):
+        raise unknown_name(settings.name, [c.name for c in catalogue()])
     preimage: dict[str, Any] = {"name": settings.name, "dtype": settings.dtype, "head": settings.head}
     if card is not None and card.family == "pair":
         preimage["pair"] = settings.pair.model_dump(mode="json")

@@ -53,7 +53,7 @@ def test_every_command_has_help(capsys):
         (["resume", "nowhere"], "no campaign in this folder"),
         (["init", "missing/folder/x.yaml"], "the folder does not exist"),
         (["nonsense"], "nonsense"),
-        (["run"], "CAMPAIGN"),
+        (["run"], "Missing argument 'campaign'"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, list) else None,
 )
