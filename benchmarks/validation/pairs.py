@@ -53,20 +53,21 @@ def pairs_of(candidate: Candidate, estimate: CandidateEstimate, potential: str) 
     """Return the pairs of one candidate: sigma at the published temperature, and Ea.
 
     Away from the campaign's temperature of use sigma is moved along the fitted Arrhenius line of sigma T. Rows of
-    calculations are left out. Rows of neighbouring compositions are taken only when no row is of the same composition.
+    calculations are left out. Where no row is of the same composition, the nearest neighbour alone is taken.
     """
     rows = [
         (gap, row)
         for gap, row in matches(candidate.composition, mobile_ion=candidate.mobile_ion, family=candidate.family)
         if row.kind != "calculation"
     ]
-    same = [(gap, row) for gap, row in rows if gap <= SAME]
+    nearest = min((gap for gap, _ in rows), default=0.0)
+    chosen = [(gap, row) for gap, row in rows if gap <= max(SAME, nearest)]
     target, sigma, ea = estimate.target_temperature_K, estimate.conductivity, estimate.activation_energy
     runs = [t for t, _ in estimate.points]
     coldest = min(runs) if runs else target
     flags = tuple(f.value for f in estimate.flags)
     pairs = []
-    for gap, row in same or rows:
+    for gap, row in chosen:
         common = {
             "candidate_id": candidate.candidate_id,
             "formula": candidate.realised_formula,

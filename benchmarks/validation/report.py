@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE))
 from contrasts import CONTRASTS, Told, compare, outcome_word  # noqa: E402
 from pairs import Pair, pairs_of, summarise  # noqa: E402
 
-from ionsieve.records import Candidate, Estimate, Measurement  # noqa: E402
+from ionsieve.records import Candidate, Estimate, Measurement, RelaxedConfiguration  # noqa: E402
 from ionsieve.report import CampaignResults, load_results  # noqa: E402
 from ionsieve.verdicts import Outcome  # noqa: E402
 
@@ -91,11 +91,10 @@ def contrasts_table(told: Sequence[Told]) -> list[str]:
 
 
 def runs_table(
-    candidates: Sequence[Candidate], measurements: Sequence[Measurement], results: CampaignResults
+    by_id: Mapping[str, Candidate], measurements: Sequence[Measurement], relaxed: Sequence[RelaxedConfiguration]
 ) -> list[str]:
     """Return one line a measured run."""
-    volume = {r.configuration_id: r.volume_change_percent for r in results.relaxed}
-    by_id = {c.candidate_id: c for c in candidates}
+    volume = {r.configuration_id: r.volume_change_percent for r in relaxed}
     lines = [
         "| candidate | family | atoms | T (K) | ps | ΔV (%) | hops | D* (cm²/s) | 1/H_R | flags |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -180,29 +179,34 @@ def page(all_results: Sequence[CampaignResults], out: Path, *, remarks: str, sof
     pairs: list[Pair] = []
     for results in all_results:
         lines += [*size_of(results), ""]
+    groups: dict[str, list[CampaignResults]] = {}
     for results in all_results:
-        name = results.potential.name if results.potential else "unknown"
-        by_id = {c.candidate_id: c for c in results.candidates}
-        told = compare(results.candidates, results.measurements)
+        groups.setdefault(results.potential.name if results.potential else "unknown", []).append(results)
+    for name, members in groups.items():
+        by_id = {c.candidate_id: c for results in members for c in results.candidates}
+        measured = [m for results in members for m in results.measurements]
+        told = compare(by_id.values(), measured)
         words = [outcome_word(t) for t in told]
         lines += [
-            f"## Contrasts: {results.name} with {name}",
+            f"## Contrasts with {name}",
             "",
             f"Of {len(CONTRASTS)} contrasts {len({t.contrast.title for t in told})} were run, giving {len(told)} "
             f"comparisons: {words.count('confirmed')} confirmed, {words.count('contradicted')} contradicted, "
             f"{sum(w.startswith('undecided') for w in words)} undecided. Confirmed and contradicted mean odds of nine "
-            "to one and better. D is compared at the temperature of the runs, where nothing is extrapolated.",
+            "to one and better. D is compared at the temperature of the runs, where nothing is extrapolated; several runs "
+            "of one side are averaged. `<` is an upper limit (95 %), `~` an indication.",
             "",
             *contrasts_table(told),
             "",
-            f"## Runs: {results.name}",
+            f"## Runs with {name}",
             "",
-            *runs_table(results.candidates, results.measurements, results),
+            *runs_table(by_id, measured, [r for results in members for r in results.relaxed]),
             "",
         ]
-        for estimate in results.estimates:
-            if estimate.candidate_id in by_id:
-                pairs += pairs_of(by_id[estimate.candidate_id], estimate, name)
+        for results in members:
+            for estimate in results.estimates:
+                if estimate.candidate_id in by_id:
+                    pairs += pairs_of(by_id[estimate.candidate_id], estimate, name)
     lines += ["## Parity with published values", ""]
     if pairs:
         figure = out.parent / "assets" / "validation-parity.svg"
