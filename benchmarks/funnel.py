@@ -1,0 +1,221 @@
+"""Does the funnel find the winners for a quarter of the work? A replay study on candidates whose truth is known.
+
+    python benchmarks/funnel.py [--small] [--replays 200] [--figure FILE.svg]
+
+Each replay draws 60 candidates (ln sigma at 300 K, activation energy, spread between orderings) and every run of an
+exhaustive plan with the error model of the transport room: ln D of a run scatters with variance 1/n_eff, n_eff growing
+with the number of jumps that its length and temperature allow, and a run that sees fewer than three jumps gives an
+upper limit only. Then the funnel (`ionsieve.screening.funnel.decide`, as it stands), random sampling and successive
+halving spend their budgets on the same runs. A replay succeeds when a policy's five best are the five best of the
+exhaustive plan; recall is the share of those five that it found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ionsieve.rng import generator
+from ionsieve.screening import funnel as fun
+
+K_B = 8.617333262e-5
+TARGET_K = 300.0
+LENGTH_PS = 100.0
+N_MOBILE = 40
+TOP_K = 5
+
+
+@dataclass(frozen=True)
+class World:
+    """All runs of one replay: design value x, result y = ln(D T / D_ref), its standard deviation, whether a limit."""
+
+    runs: list[tuple[int, float, int]]
+    x: np.ndarray  # (R,) 1/k (1/300 - 1/T), 1/eV
+    y: np.ndarray  # (N, R)
+    s: np.ndarray  # (N, R)
+    limit: np.ndarray  # (N, R)
+    truth: np.ndarray  # (N,)
+
+
+def world(
+    seed: int,
+    *,
+    n: int = 60,
+    temperatures_K: tuple[float, ...] = (800, 1000, 1200, 1400),
+    configurations: int = 3,
+    replicas: int = 2,
+) -> World:
+    """Draw one replay: 4 temperatures x 3 configurations x 2 seeds = 24 runs a candidate."""
+    runs = fun.run_order(temperatures_K, list(range(configurations)), replicas)
+    draw = generator("funnel-study", seed)
+    ea = np.clip(draw.normal(0.33, 0.1, n), 0.12, 0.7)
+    ln_d0 = draw.normal(np.log(1e-3), 0.8, n)
+    x = np.array([(1 / TARGET_K - 1 / t) / K_B for _, t, _ in runs])
+    truth = ln_d0 - ea / (K_B * TARGET_K)
+    ordering = draw.normal(0.0, 0.15, (n, 3))
+    y, s, limit = np.empty((n, len(runs))), np.empty((n, len(runs))), np.zeros((n, len(runs)), bool)
+    for j, (c, t, _) in enumerate(runs):
+        ln_d = ln_d0 - ea / (K_B * t) + ordering[:, c]
+        # jumps of 3 Å by N ions in the run: 6 D t N / a²
+        hops = 6 * np.exp(ln_d) * 1e16 * LENGTH_PS * 1e-12 * N_MOBILE / 9.0
+        n_eff = np.maximum(hops / 3.0, 0.3)  # correlated motion: a third of the jumps count
+        s[:, j] = np.sqrt(1 / n_eff + 0.15**2)  # and the spread between orderings
+        y[:, j] = ln_d + draw.normal(0, 1, n) / np.sqrt(n_eff)
+        limit[:, j] = draw.poisson(hops) < 3
+        y[limit[:, j], j] = np.log(3.0 * 9.0 / (6 * 1e16 * LENGTH_PS * 1e-12 * N_MOBILE))
+    return World(runs, x, y, s, limit, truth)
+
+
+def posterior(w: World, i: int, used: list[int]) -> fun.Estimated:
+    """Bayesian line through the runs used, prior on the activation energy 0.33 +- 0.12 eV; limits give a bound."""
+    good = [j for j in used if not w.limit[i, j]]
+    name = f"c{i:03d}"
+    if not good:
+        bounds = [w.y[i, j] - 0.15 * w.x[j] for j in used]  # the limit carried to 300 K with a low barrier
+        return fun.Estimated(name, limit=float(min(bounds))) if bounds else fun.Estimated(name)
+    a = np.stack([np.ones(len(good)), w.x[good]], axis=1) / w.s[i, good][:, None]
+    precision = a.T @ a + np.diag([1e-9, 1 / 0.12**2])
+    # y = ln sigma(300) + Ea x
+    mean = np.linalg.solve(precision, a.T @ (w.y[i, good] / w.s[i, good]) + np.array([0, 0.33 / 0.12**2]))
+    return fun.Estimated(name, float(mean[0]), float(np.sqrt(np.linalg.inv(precision)[0, 0])))
+
+
+def best(w: World, used: dict[int, list[int]]) -> list[int]:
+    """The five best by the posterior mean of what was spent."""
+
+    def value(i: int) -> float:
+        e = posterior(w, i, used.get(i, []))
+        return e.mean if e.mean is not None else (e.limit - 1.0 if e.limit is not None else -1e9)
+
+    return sorted(range(len(w.truth)), key=lambda i: -value(i))[:TOP_K]
+
+
+def play_funnel(w: World, budget: float, seed: int) -> tuple[dict[int, list[int]], int]:
+    """Let the funnel spend at most `budget` (share of all runs)."""
+    n, runs = w.y.shape
+    told = fun.FunnelSettings(top_k=TOP_K, seed=seed, draws=1000)
+    state = fun.FunnelState(settings=told, expected=n)
+    used: dict[int, list[int]] = {i: [] for i in range(n)}
+    offers = tuple(str(j) for j in range(runs))
+    events: list[fun.Event] = [fun.Offered(f"c{i:03d}", offers) for i in range(n)]
+    left = int(budget * n * runs)
+    while events:
+        state, actions = fun.decide(state, events)
+        events = []
+        for action in actions:
+            if isinstance(action, fun.Submit):
+                i = int(action.candidate[1:])
+                if left > 0:
+                    used[i].append(int(action.run))
+                    left -= 1
+                events.append(posterior(w, i, used[i]))
+        if left <= 0:
+            break
+    return used, sum(map(len, used.values()))
+
+
+def play_random(w: World, budget: float, seed: int) -> dict[int, list[int]]:
+    """Runs in random order."""
+    n, runs = w.y.shape
+    order = generator("funnel-random", seed).permutation(n * runs)[: int(budget * n * runs)]
+    used: dict[int, list[int]] = {i: [] for i in range(n)}
+    for o in order:
+        used[int(o) // runs].append(int(o) % runs)
+    return used
+
+
+def play_halving(w: World, budget: float, seed: int) -> dict[int, list[int]]:
+    """Successive halving: the budget is split evenly over the rounds, the better half goes on."""
+    n, runs = w.y.shape
+    alive = list(range(n))
+    used: dict[int, list[int]] = {i: [] for i in range(n)}
+    rounds = int(np.ceil(np.log2(n / TOP_K)))
+    total = int(budget * n * runs)
+    for _ in range(rounds):
+        each = max(1, total // rounds // len(alive))
+        for i in alive:
+            start = len(used[i])
+            used[i] += list(range(start, min(runs, start + each)))
+        keep = max(TOP_K, len(alive) // 2)
+        alive = sorted(alive, key=lambda i: -_mean(w, i, used[i]))[:keep]
+    return used
+
+
+def _mean(w: World, i: int, used: list[int]) -> float:
+    e = posterior(w, i, used)
+    return e.mean if e.mean is not None else (e.limit - 1.0 if e.limit is not None else -1e9)
+
+
+def study(replays: int, budgets: list[float]) -> dict[str, dict[float, tuple[float, float]]]:
+    """Recall and share of identical top five, by policy and budget."""
+    policies = {
+        "funnel": lambda w, b, s: play_funnel(w, b, s)[0],
+        "successive halving": play_halving,
+        "random": play_random,
+    }
+    worlds = [world(s) for s in range(replays)]
+    everything = [set(best(w, {i: list(range(w.y.shape[1])) for i in range(w.y.shape[0])})) for w in worlds]
+    out: dict[str, dict[float, tuple[float, float]]] = {}
+    for name, play in policies.items():
+        out[name] = {}
+        for budget in budgets:
+            recalls = [
+                len(set(best(w, play(w, budget, s))) & full) / TOP_K
+                for s, (w, full) in enumerate(zip(worlds, everything, strict=True))
+            ]
+            out[name][budget] = (float(np.mean(recalls)), float(np.mean(np.array(recalls) == 1.0)))
+    return out
+
+
+def draw(results: dict[str, dict[float, tuple[float, float]]], path: Path) -> None:
+    """Plot recall against budget."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    for name, points in results.items():
+        axes.plot([100 * b for b in points], [100 * r for r, _ in points.values()], "o-", label=name)
+    axes.axhline(95, color="0.7", lw=0.8)
+    axes.axvline(25, color="0.7", lw=0.8)
+    axes.set(xlabel="MD steps, % of the exhaustive plan", ylabel="recall of its top 5, %", ylim=(0, 102))
+    axes.legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--small", action="store_true", help="20 replays")
+    parser.add_argument("--replays", type=int, default=200)
+    parser.add_argument("--figure", type=Path)
+    told = parser.parse_args(argv)
+    replays = 20 if told.small else told.replays
+    budgets = [0.06, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5]
+    begin = time.perf_counter()
+    results = study(replays, budgets)
+    print("| policy | " + " | ".join(f"{b:.0%}" for b in budgets) + " |")
+    print("| --- |" + " ---: |" * len(budgets))
+    for name, points in results.items():
+        cells = " | ".join(f"{r:.0%} ({same:.0%})" for r, same in points.values())
+        print(f"| {name} | {cells} |")
+    spent = [play_funnel(world(s), 1.0, s)[1] / world(s).y.size for s in range(min(replays, 50))]
+    print(f"\nrecall of the exhaustive top 5 (identical top 5) at each share of its MD steps, {replays} replays of 60")
+    print(
+        f"left alone the funnel stops after {np.mean(spent):.1%} of the steps (range {min(spent):.1%}-{max(spent):.1%})"
+    )
+    print(f"python benchmarks/funnel.py --replays {replays}   [{time.perf_counter() - begin:.0f} s]")
+    if told.figure is not None:
+        draw(results, told.figure)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
