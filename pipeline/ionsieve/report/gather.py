@@ -20,7 +20,8 @@ from ionsieve.records import (
     RunRecord,
     StaticDescriptors,
 )
-from ionsieve.report.source import CampaignResults, Event
+from ionsieve.report.density import best_run, from_trajectory
+from ionsieve.report.source import CampaignResults, Density, Event
 from ionsieve.stages import rank
 from ionsieve.store import Request, Store
 
@@ -63,6 +64,7 @@ def gather(folder: Path) -> CampaignResults:
         runs=tuple(sorted(runs, key=lambda r: r.run.run_id)),
         measurements=tuple(sorted(_read(store, keys, "measure", Measurement), key=lambda m: m.run_id)),
         estimates=tuple(sorted(_read(store, keys, "fit", CandidateEstimate), key=lambda e: e.candidate_id)),
+        densities=_densities(store, ranking, runs, relaxed),
         potential=next(iter([*(r.potential for r in runs), *(r.potential for r in relaxed)]), None),
         versions=_versions(),
         cost=_cost(runs, relaxed),
@@ -83,6 +85,32 @@ def _question(store: Store, campaign: Campaign) -> tuple[Request, bool]:
 
     request = CampaignBuilders(campaign).rank(known_plan(store, campaign).known_keys())
     return request, store.has(request.key, stage=rank.NAME)
+
+
+#: Candidates whose ion density is drawn: the first of the ranking, so that a page of hundreds stays small and quick.
+_DRAWN = 25
+
+
+def _densities(
+    store: Store, ranking: Ranking, runs: list[RunRecord], relaxed: list[RelaxedConfiguration]
+) -> dict[str, Density]:
+    cells = {r.configuration_id: r for r in relaxed}
+    found: dict[str, Density] = {}
+    for row in [r for r in ranking.rows if r.section in ("ranked", "bounded")][:_DRAWN]:
+        drawn = min((c for c in cells.values() if c.candidate_id == row.candidate_id), default=None, key=_name)
+        if drawn is None:
+            continue
+        run = best_run([r for r in runs if r.run.configuration_id == drawn.configuration_id])
+        if run is None or run.trajectory is None or not (path := store.folder / run.trajectory.path).exists():
+            continue
+        density = from_trajectory(path, drawn.structure, mobile=row.mobile_ion, temperature_K=run.run.temperature_K)
+        if density is not None:
+            found[row.candidate_id] = density
+    return found
+
+
+def _name(record: RelaxedConfiguration) -> str:
+    return record.configuration_id
 
 
 def _versions() -> dict[str, str]:

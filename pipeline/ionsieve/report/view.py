@@ -64,6 +64,7 @@ class ReportView:
     complete: bool
     ranking: Ranking
     sections: tuple[tuple[str, str, tuple[RankedCandidate, ...]], ...]
+    open_sections: tuple[str, ...]
     sigma_limits: tuple[float, float]
     extra_columns: tuple[str, ...]
     table: list[dict[str, float | int | str | None]]
@@ -103,6 +104,7 @@ def build_view(results: CampaignResults) -> ReportView:
         complete=results.complete,
         ranking=ranking,
         sections=tuple(section for section in sections if section[2]),
+        open_sections=_open_sections(ranking),
         sigma_limits=_sigma_limits(ranking),
         extra_columns=tuple(
             sorted(
@@ -141,6 +143,13 @@ def as_json(view: ReportView) -> dict[str, Any]:
         return value
 
     return {name: plain(getattr(view, name)) for name in view.__dataclass_fields__}
+
+
+def _open_sections(ranking: Ranking) -> tuple[str, ...]:
+    """Return the sections that the table shows at first: those with numbers, or all while there are none."""
+    present = {row.section for row in ranking.rows}
+    numbers = ("ranked", "bounded", "excluded")
+    return numbers if present & set(numbers) else tuple(SECTION_TITLES)
 
 
 def _sigma_limits(ranking: Ranking) -> tuple[float, float]:
