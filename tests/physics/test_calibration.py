@@ -38,8 +38,7 @@ def summary(pairs):
 @pytest.mark.parametrize("jumps", [50, 500])
 def test_tracer_intervals_cover_the_truth(jumps):
     pairs = [
-        (diffusivity(w.positions_A, DT_PS, jump_length_A=3.0, settings=SETTINGS), truth)
-        for w, truth in replicas(jumps)
+        (diffusivity(w.positions_A, DT_PS, jump_length_A=3.0, settings=SETTINGS), truth) for w, truth in replicas(jumps)
     ]
     bias, spread, claim, inside68, inside95 = summary(pairs)
     assert abs(bias) < 0.05

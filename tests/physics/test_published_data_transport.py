@@ -94,7 +94,7 @@ def test_lgps_msd_and_collective_msd(lgps):
 
 
 def test_lgps_framework_and_conversion(lgps):
-    lattice, symbols, start, displacements = lgps
+    lattice, symbols, _, displacements = lgps
     li = np.asarray([s == "Li" for s in symbols])
     still, _ = remove_drift(displacements, np.where(li, 0.0, 1.0))
     farthest = np.sqrt((still[:, ~li] ** 2).sum(-1).max())

@@ -325,7 +325,7 @@ def _write(r: Transport, out: Path, stem: str, exports: list[str], *, plots: boo
         lags = sorted({max(1, half // 50), max(1, half // 8), half})
         own = [van_hove_self(r.paths_A, k) for k in lags]
         height = float((1.0 / np.linalg.norm(np.linalg.inv(r.cell_A), axis=0)).min())
-        reach = {"bins": 120, "largest_A": min(12.0, height / 2)}
+        reach: dict[str, Any] = {"bins": 120, "largest_A": min(12.0, height / 2)}
         others = [van_hove_distinct(r.paths_A, r.cell_A, k, **reach) for k in lags]
         figure = plot_van_hove(own, others, [k * r.dt_ps for k in lags])
         save(figure, out / f"{stem}.van_hove.png")

@@ -41,13 +41,18 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class LineFit:
-    """Slope (Å²/ps) and intercept (Å²) with their covariance (2, 2), in the order slope, intercept."""
+    """Slope (Å²/ps) and intercept (Å²) with their covariance (2, 2), in the order slope, intercept.
+
+    `slope_weights` (L,) 1/ps: the slope is this linear combination of the fitted MSD values. Applied to the components of
+    the displacement tensor it gives slopes whose trace is the fitted slope.
+    """
 
     slope: float
     intercept: float
     covariance: Floats
     chi2: float
     dof: int
+    slope_weights: Floats
 
     @property
     def slope_error(self) -> float:
@@ -102,7 +107,8 @@ def fit_line(
     b = np.concatenate([y[:1], np.diff(y)])
     normal = a.T @ (weights[:, None] * a)
     covariance = np.linalg.inv(normal)
-    solution = covariance @ (a.T @ (weights * b))
+    hat = covariance @ (a.T * weights)  # (2, L), acts on the increments of y
+    solution = hat @ b
     residual = b - a @ solution
     return LineFit(
         slope=float(solution[0]),
@@ -110,4 +116,5 @@ def fit_line(
         covariance=covariance,
         chi2=float(np.sum(weights * residual**2)),
         dof=len(t) - 2,
+        slope_weights=(hat[0] - np.append(hat[0, 1:], 0.0)) / t,
     )

@@ -320,7 +320,7 @@ def measure(
             flags.append(Flag.NOT_EQUILIBRATED)
     mechanism |= _errors(tracer)
     curve_tensor = np.asarray(msd_tensor(mobile_paths)) if frames > 1 else np.zeros((frames, 3, 3))
-    tensor = _tensor(curve_tensor, tracer, dt_ps)
+    tensor = _tensor(curve_tensor, tracer)
     if tensor is not None:
         values, axes = np.linalg.eigh(np.asarray(tensor))
         mechanism["principal_diffusivities_cm2_per_s"] = values.tolist()
@@ -417,17 +417,13 @@ def _judge_charge(result: Diffusivity, tracer: Estimate) -> Estimate:
     )
 
 
-def _tensor(curve: Floats, tracer: Diffusivity, dt_ps: float) -> tuple[tuple[float, float, float], ...] | None:
-    """Slope of every component over the window's two ends (each through the middle third of lags), halved."""
+def _tensor(curve: Floats, tracer: Diffusivity) -> tuple[tuple[float, float, float], ...] | None:
+    """Half the slope of every component with the weights of the fit, so that the trace is 3 D."""
     if tracer.window is None or tracer.fit is None:
         return None
-    t = tracer.window.lags * dt_ps
-    y = curve[tracer.window.lags].reshape(len(t), 9)
-    design = np.stack([t, np.ones_like(t)], axis=1)
-    weights = 1.0 / t  # Var(MSD) grows faster than t; any fixed weights keep the tensor linear in the data
-    solution = np.linalg.lstsq(design * weights[:, None], y * weights[:, None], rcond=None)[0]
-    tensor = solution[0].reshape(3, 3) / 2.0 * CM2_PER_S_FROM_A2_PER_PS
-    return tuple((float(r[0]), float(r[1]), float(r[2])) for r in 0.5 * (tensor + tensor.T))
+    slopes = np.einsum("k,kij->ij", tracer.fit.slope_weights, curve[tracer.window.lags])
+    tensor = slopes / 2.0 * CM2_PER_S_FROM_A2_PER_PS
+    return tuple((float(r[0]), float(r[1]), float(r[2])) for r in tensor)
 
 
 def _errors(tracer: Diffusivity) -> dict[str, Any]:

@@ -40,6 +40,8 @@ def choose_window(
 ) -> FitWindow | None:
     """Return the fit window, or None when fewer than three lags would lie in it."""
     frames = len(msd_A2)
+    if frames < 3 or dt_ps <= 0.0:
+        return None
     last = int(settings.window_end_fraction * (frames - 1))
     shortest = int(min(max(1, np.ceil(settings.min_lag_ps / dt_ps)), max(1, (frames - 1) // 10)))
     cap = max(shortest, int(settings.window_start_max_fraction * (frames - 1)))

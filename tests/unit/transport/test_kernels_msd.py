@@ -151,7 +151,7 @@ def test_unwrap_refuses_frames_too_far_apart(backend):
     to, _ = backend
     wrapped = np.zeros((2, 1, 3))
     wrapped[1, 0, 0] = 4.5
-    with pytest.raises(DataError, match="moves 4.50 Å between two frames") as error:
+    with pytest.raises(DataError, match=r"moves 4\.50 Å between two frames") as error:
         unwrap(to(wrapped), to(np.eye(3) * 10.0))
     assert error.value.problem.remedy.startswith("save frames more often")
 

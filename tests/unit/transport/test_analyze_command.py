@@ -1,0 +1,112 @@
+"""`ionsieve analyze` end to end on files of a foreign format."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import typer
+from ase import Atoms
+from ase.io import write
+from typer.testing import CliRunner
+
+from ionsieve.cli import analyze as command
+from ionsieve.errors import InputError
+from ionsieve.records import CandidateEstimate, Measurement
+from ionsieve.transport.synthetic import lattice_walk
+
+
+@pytest.fixture(scope="module")
+def app():
+    app = typer.Typer()
+    command.register(app)
+    app.callback()(lambda: None)
+    return app
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    rng = np.random.default_rng(0)
+    for T, jumps in ((600, 60), (900, 300)):
+        walk = lattice_walk(ions=12, frames=400, jumps=jumps, seed=T)
+        rest = rng.uniform(0, 18, size=(1, 8, 3)) + 0.1 * rng.normal(size=(400, 8, 3))
+        frames = [
+            Atoms("Na12S8", positions=np.concatenate([a, b]), cell=[18] * 3, pbc=True)
+            for a, b in zip(walk.positions_A, rest, strict=True)
+        ]
+        for atoms in frames:
+            atoms.wrap()
+        write(folder / f"run{T}.extxyz", frames)
+    grid = np.stack(np.meshgrid(*[np.arange(6)] * 3, indexing="ij"), -1).reshape(-1, 3) * 3.0
+    write(folder / "sites.cif", Atoms("Na216", positions=grid, cell=[18] * 3, pbc=True))
+    return folder
+
+
+def call(app, *arguments):
+    result = CliRunner().invoke(app, ["analyze", *map(str, arguments)])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_two_temperatures_with_everything(app, runs, tmp_path):
+    out = tmp_path / "out"
+    result = call(
+        app, runs / "run600.extxyz", runs / "run900.extxyz", "--mobile", "Na", "--framework", "S", "-T", 600, "-T", 900,
+        "--dt-fs", 200, "--sites", runs / "sites.cif", "--out", out, "--export", "pymatgen", "--export", "matcalc",
+        "--export", "cube", "--export", "xsf", "--export", "chgcar",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "D*" in result.output
+    assert "Fitted through fewer than four temperatures" in " ".join(result.output.split())
+    measured = Measurement.from_json((out / "run900.json").read_text(encoding="utf-8"))
+    candidate = CandidateEstimate.from_json((out / "candidate.json").read_text(encoding="utf-8"))
+    assert measured.hops > 250
+    assert candidate.n_runs == 2
+    summary = json.loads((out / "run900.pymatgen.json").read_text(encoding="utf-8"))
+    assert summary["D"] == measured.tracer_diffusivity.value
+    with (out / "run900.msd.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 400
+    assert float(rows[3]["msd_A2"]) == pytest.approx(sum(float(rows[3][f"msd_{a}_A2"]) for a in "xyz"), rel=1e-6)
+    for name in ("run600.msd.png", "run900.van_hove.png", "arrhenius.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+    for name in ("run900.density.cube", "run900.density.xsf", "run900.density.CHGCAR.vasp", "run900.jumps.csv"):
+        assert (out / name).stat().st_size > 0
+
+
+def test_figures_are_the_same_twice(app, runs, tmp_path):
+    arguments = (runs / "run900.extxyz", "--mobile", "Na", "-T", 900, "--dt-fs", 200, "--out")
+    call(app, *arguments, tmp_path / "a")
+    call(app, *arguments, tmp_path / "b")
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_undeclared_framework_is_said(app, runs, tmp_path):
+    result = call(
+        app, runs / "run900.extxyz", "--mobile", "Na", "-T", 900, "--dt-fs", 200, "--no-plots", "--out", tmp_path
+    )
+    assert "framework taken as S" in result.output
+    assert not list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mobile", "Nb", "-T", "900"], "charge of Nb"),
+        (["--mobile", "Na", "-T", "900", "-T", "600"], "one temperature per trajectory"),
+        (["--mobile", "Na", "-T", "900", "--export", "pymatgn"], "did you mean pymatgen"),
+        (["--mobile", "Na", "--dt-fs", "200"], "temperature is not in the file"),
+        (["--mobile", "Na", "-T", "900"], "time between frames"),
+        (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--polyanion", "P-O"], "not a bond"),
+        (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--charges", "Na"], "not a charge"),
+        (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--discard-ps", "1000"], "nothing is left"),
+        (["--mobile", "Li", "-T", "900", "--dt-fs", "200"], "no Li in the trajectory"),
+    ],
+)
+def test_wrong_input_teaches(app, runs, tmp_path, arguments, message):
+    with pytest.raises(InputError) as error:
+        call(app, runs / "run900.extxyz", *arguments, "--out", tmp_path / "o")
+    assert message in str(error.value)
