@@ -372,8 +372,8 @@ def _run(calm: Path, wild: Path, campaign: dict, faults: int, seed: int, mounted
         say(f"| {name.replace('_', ' ')} | {n} |")
     say(
         f"\n{sum(drill.counts.values())} faults, {drill.starts} starts of the driver, {len(a)} results, "
-        f"{calm_s:.0f} s calm, {wild_s:.0f} s under fire; {repeated} of {sum(map(len, base.values()))} steps repeated outside damaged runs "
-        f"({repeated / max(1, interruptions):.2f} a fault; a slice is {slice_steps})"
+        f"{calm_s:.0f} s calm, {wild_s:.0f} s under fire; {repeated} of {sum(map(len, base.values()))} steps repeated "
+        f"outside damaged runs ({repeated / max(1, interruptions):.2f} a fault; a slice is {slice_steps})"
     )
     return problems
 
