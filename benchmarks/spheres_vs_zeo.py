@@ -106,7 +106,7 @@ def library(names=None):
             warnings.simplefilter("ignore")
             structure = CifParser(
                 Path(prototype.location).with_suffix(".cif"), occupancy_tolerance=1.01, site_tolerance=1e-4
-            ).parse_structures(primitive=False)[0]
+            ).parse_structures(primitive=False, on_error="ignore")[0]
         out.append((name, read_framework(structure, prototype.mobile_ion)))
     return out
 

@@ -95,7 +95,8 @@ def gates_along(positions: Any, cells: Any, gates: GateSet) -> GateSeries:
     step = max(1, _CHUNK_VALUES // max(9 * count, 1))
     parts = []
     for begin in range(0, frames, step):
-        x, h = positions[begin : begin + step, ...], cells[begin : begin + step, ...]
+        end = min(begin + step, frames)
+        x, h = positions[begin:end, ...], cells[begin:end, ...]
         corners = [
             xp.take(x, order[k, ...], axis=1) + (xp.matmul(relative[None, :, k, :], h) if k else 0.0) for k in range(3)
         ]

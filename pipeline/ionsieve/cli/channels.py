@@ -173,7 +173,8 @@ def _of_prototype(prototype: Any) -> tuple[Any, None, Any]:
 def _read_cif(path: Path) -> Any:
     from pymatgen.io.cif import CifParser
 
-    return CifParser(path, occupancy_tolerance=1.01, site_tolerance=1e-4).parse_structures(primitive=False)[0]
+    parser = CifParser(path, occupancy_tolerance=1.01, site_tolerance=1e-4)
+    return parser.parse_structures(primitive=False, on_error="ignore")[0]
 
 
 def _sites_of(path: Path, mobile: str) -> tuple[Any, list[str]]:

@@ -1,0 +1,173 @@
+"""Gates between named sites: the constructions that each family is known for."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymatgen.core import Structure
+from pymatgen.io.cif import CifParser
+
+from ionsieve.channels import ChannelSettings, describe, find_gates, judge, read_framework
+from ionsieve.channels.gates import find_jumps
+from ionsieve.generate import prototypes
+from ionsieve.verdicts import Flag, Outcome
+
+
+def channels(name, **kwargs):
+    p = prototypes.load(name)
+    parsed = CifParser(Path(p.location).with_suffix(".cif"), occupancy_tolerance=1.01, site_tolerance=1e-4)
+    sites = [s for s in p.sites if s.mobile]
+    return describe(
+        parsed.parse_structures(primitive=False, on_error="ignore")[0],
+        p.mobile_ion,
+        mobile_sites_A=np.concatenate([s.positions for s in sites]) @ p.cell,
+        mobile_site_labels=[s.label for s in sites for _ in s.positions],
+        **kwargs,
+    )
+
+
+def test_nasicon_has_two_triangles_of_oxygen_between_na1_and_na2():
+    found = channels("NaZr2P3O12_R-3c")
+    gates = {g.jump: g for g in found.gates if g.jump.startswith("Na1-Na2")}
+    assert set(gates) == {"Na1-Na2 gate 1", "Na1-Na2 gate 2"}
+    first, second = gates["Na1-Na2 gate 1"], gates["Na1-Na2 gate 2"]
+    assert first.anions == ("O2", "O2", "O2")
+    assert second.anions == ("O1", "O2", "O2")
+    assert first.area_A2 == pytest.approx(5.548, rel=5e-3)
+    assert second.area_A2 == pytest.approx(5.258, rel=5e-3)
+    assert (first.path_fraction, second.path_fraction) == (pytest.approx(0.37, abs=0.01), pytest.approx(0.60, abs=0.01))
+    assert first.multiplicity == second.multiplicity == 36
+    assert first.percolating
+    assert second.percolating
+    # the narrower one is the free sphere of the whole framework
+    assert 2 * second.free_radius_A == pytest.approx(1.619, rel=5e-3)
+    assert found.free_sphere_A == pytest.approx(1.619, rel=5e-3)
+    assert found.limiting_gate_A == pytest.approx(found.percolation_radius_A[0], abs=1e-3)
+    assert found.radii_A == {"O-2": pytest.approx(1.40), "P+5": pytest.approx(0.17), "Zr+4": pytest.approx(0.72)}
+
+
+@pytest.mark.parametrize(("name", "a", "r_x"), [("Na3OCl_Pm-3m", 4.496, 1.81), ("Na3OBr_Pm-3m", 4.564, 1.96)])
+def test_antiperovskite_has_the_triangle_of_one_oxygen_and_two_halides(name, a, r_x):
+    (gate,) = channels(name).gates
+    assert sorted(x[0] for x in gate.anions) == ["B" if "Br" in name else "C"] * 2 + ["O"]
+    assert gate.area_A2 == pytest.approx(a * a / np.sqrt(2) / 2, rel=1e-6)
+    assert gate.jump_length_A == pytest.approx(a / np.sqrt(2))
+    assert gate.path_fraction == pytest.approx(0.5)
+    assert gate.multiplicity == 12
+    # the sphere in the plane x = y touches O at the origin and both X: solve for it along the diagonal
+    t = np.linspace(0.2, 0.9, 200001) * a / np.sqrt(2)
+    clear = np.minimum(t - 1.40, np.hypot(a / np.sqrt(2) - t, a / 2) - r_x).max()
+    assert gate.free_radius_A == pytest.approx(clear, abs=1e-4)
+
+
+def test_thiophosphate_has_a_triangle_of_sulphur():
+    found = channels("Na3PS4_I-43m")
+    (gate,) = found.gates
+    assert gate.anions == ("S1", "S1", "S1")
+    assert gate.jump == "Na1-Na2"
+    assert 2 * gate.free_radius_A == pytest.approx(found.free_sphere_A, abs=1e-3)
+
+
+def test_garnet_passes_the_face_between_tetrahedron_and_octahedron():
+    (gate,) = channels("Li7La3Zr2O12_Ia-3d").gates
+    assert gate.anions == ("O1", "O1", "O1")
+    assert gate.multiplicity == 96
+
+
+def test_spinel_passes_the_face_between_tetrahedron_and_octahedron():
+    gate = next(g for g in channels("MgSc2Se4_Fd-3m").gates if g.percolating)
+    assert gate.anions == ("Se1", "Se1", "Se1")
+    assert gate.multiplicity == 32
+    assert gate.jump_length_A == pytest.approx(np.sqrt(3) / 8 * 11.11, rel=1e-3)
+
+
+def test_layered_conductors_percolate_in_two_dimensions():
+    for name in ("Na1.67Mg0.67Al10.33O17_R-3m", "Na2Zn2TeO6_P6322"):
+        found = channels(name)
+        assert found.percolation_axes == (True, True, False)
+        assert found.percolation_radius_A[1] > 2 * found.percolation_radius_A[2]
+
+
+@pytest.mark.parametrize("name", prototypes.names())
+def test_no_known_conductor_of_the_library_is_sieved_out(name):
+    found = channels(name)
+    outcome, reason, _ = judge(found)
+    assert outcome is Outcome.COMPLETED, reason
+    assert found.gates
+    assert found.limiting_gate_A is not None
+    assert any(g.percolating for g in found.gates)
+    assert found.free_sphere_A <= found.included_along_free_A + 1e-9 <= found.included_sphere_A + 2e-9
+    # the record goes to JSON and back
+    record = found.record(name, outcome=outcome, reason=reason)
+    assert type(record).from_json(record.to_json()) == record
+
+
+def test_gates_do_not_depend_on_the_choice_of_cell():
+    structure = Structure.from_file(Path(prototypes.load("NaZr2P3O12_R-3c").location).with_suffix(".cif"))
+    base = describe(structure, "Na").gates
+    moved = structure.copy()
+    moved.translate_sites(range(len(moved)), [0.37, -1.21, 2.05], to_unit_cell=False)
+    primitive = structure.get_primitive_structure()
+    for other in (describe(moved, "Na").gates, describe(primitive, "Na").gates):
+        assert {(g.jump, g.anions, round(g.area_A2, 2)) for g in other} == {
+            (g.jump, g.anions, round(g.area_A2, 2)) for g in base
+        }
+
+
+def test_gate_positions_lie_in_their_triangle_and_images_are_consistent():
+    framework = read_framework(
+        Structure.from_file(Path(prototypes.load("Na3PS4_P-421c").location).with_suffix(".cif")), "Na"
+    )
+    gates = find_gates(framework)
+    corners = gates.reference[gates.atoms] + gates.images @ gates.cell
+    np.testing.assert_allclose(
+        np.linalg.norm(gates.centre[:, None] - corners, axis=2) - gates.radii,
+        gates.free_radius[:, None] * np.ones(3),
+        atol=1e-6,
+    )
+    start = framework.sites[gates.jumps.sites[gates.jump, 0]]
+    end = framework.sites[gates.jumps.sites[gates.jump, 1]] + gates.jumps.images[gates.jump] @ gates.cell
+    along = np.linalg.norm(end - start, axis=1)
+    np.testing.assert_allclose(along, gates.jumps.lengths[gates.jump], atol=1e-6)
+    assert np.linalg.norm(gates.centre - 0.5 * (start + end), axis=1).max() < 3.0
+
+
+def test_jumps_of_a_square_of_sites_leave_out_the_diagonals():
+    sites = np.array([[0.0, 0, 0], [3, 0, 0], [0, 3, 0], [3, 3, 0]])
+    jumps = find_jumps(sites, np.diag([6.0, 6.0, 30.0]), max_length_A=5.0)
+    np.testing.assert_allclose(jumps.lengths, 3.0)
+    assert len(jumps.lengths) == 8
+
+
+def test_jumps_reach_farther_when_the_sites_are_far_apart():
+    jumps = find_jumps(np.array([[0.0, 0, 0]]), np.eye(3) * 6.5, max_length_A=5.0)
+    np.testing.assert_allclose(jumps.lengths, 6.5)
+    assert len(jumps.lengths) == 3
+
+
+class TestSieve:
+    def test_each_threshold_can_be_switched_off_and_gives_its_numbers(self):
+        found = channels("Na3OCl_Pm-3m", settings=ChannelSettings(bvse=True))
+        assert judge(found, ChannelSettings(min_percolation_radius_A=None))[0] is Outcome.COMPLETED
+        outcome, reason, flags = judge(found, ChannelSettings(min_percolation_radius_A=0.9, percolation_dimensions=3))
+        assert outcome is Outcome.SIEVED
+        assert "0.69 Å" in reason
+        assert "0.9 Å" in reason
+        assert "3 dimensions" in reason
+        assert Flag.CLOSED_CHANNELS in flags
+        outcome, reason, _ = judge(found, ChannelSettings(min_gate_free_radius_A=1.0, max_bvse_barrier_eV=0.1))
+        assert outcome is Outcome.SIEVED
+        assert reason.count(";") == 1
+        assert "eV" in reason
+
+    def test_a_missing_landscape_excludes_nobody(self):
+        found = channels("MgSc2Se4_Fd-3m", settings=ChannelSettings(max_bvse_barrier_eV=0.5))
+        assert found.bvse_barriers_eV is None
+        assert judge(found, ChannelSettings(max_bvse_barrier_eV=0.5))[0] is Outcome.COMPLETED
+
+    def test_a_shut_cage_falls(self):
+        shut = Structure.from_spacegroup("Fm-3m", np.eye(3) * 4.4, ["Na+", "Cl-"], [[0] * 3, [0.5] * 3])
+        outcome, reason, flags = judge(describe(shut, "Na"))
+        assert outcome is Outcome.SIEVED
+        assert "0.25" in reason
+        assert flags == (Flag.CLOSED_CHANNELS,)

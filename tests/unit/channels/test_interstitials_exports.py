@@ -1,0 +1,220 @@
+"""Cavities offered as sites; files that other programs read; pictures; the commands."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from ase.io import read as ase_read
+from ase.io import write as ase_write
+from ase.io.cube import read_cube_data
+from pymatgen.core import Structure
+from typer.testing import CliRunner
+
+from ionsieve.channels import (
+    describe,
+    exports,
+    find_interstitials,
+    gates_along,
+    pictures,
+    read_framework,
+    summarise_gates,
+)
+from ionsieve.channels.bvse import landscape
+from ionsieve.cli import channels as command
+from ionsieve.errors import InputError
+from ionsieve.generate import prototypes
+from ionsieve.records import StaticDescriptors
+
+
+def path_of(name):
+    return Path(prototypes.load(name).location).with_suffix(".cif")
+
+
+@pytest.fixture(scope="module")
+def nasicon():
+    return describe(Structure.from_file(path_of("NaZr2P3O12_R-3c")), "Na")
+
+
+def test_the_empty_na2_site_of_nasicon_is_found(nasicon):
+    cavities = find_interstitials(nasicon.framework)
+    p = prototypes.load("NaZr2P3O12_R-3c")
+    na2 = p.site("Na2").positions @ p.cell
+    distances = [
+        np.linalg.norm(
+            ((c.positions[:, None] - na2) @ np.linalg.inv(p.cell) + 0.5) % 1 @ p.cell - 0.5 * p.cell.sum(axis=0), axis=2
+        ).min()
+        for c in cavities
+    ]
+    assert min(distances) < 0.8
+    widest = cavities[0]
+    assert widest.ratio > 1
+    assert len(widest.positions) % 18 == 0
+    row = widest.as_mobile_site()
+    assert row["occupancy"] == 0.0
+    assert row["multiplicity"] == len(widest.positions)
+    assert all(0 <= x < 1 for x in row["xyz"])
+
+
+def test_known_sites_are_named_and_left_out(nasicon):
+    all_of_them = find_interstitials(nasicon.framework, include_known=True)
+    assert "Na1" in {c.on_site for c in all_of_them}
+    assert not any(c.on_site for c in find_interstitials(nasicon.framework))
+
+
+def test_full_antiperovskite_has_no_room_for_a_further_ion_between_its_own():
+    framework = read_framework(Structure.from_file(path_of("Na3OCl_Pm-3m")), "Na")
+    assert find_interstitials(framework, min_ratio=1.0) == ()
+
+
+def test_network_cif_is_read_back(nasicon):
+    text = exports.network_cif(nasicon, min_radius_A=0.5)
+    rows = [line.split() for line in text.split("_atom_site_occupancy\n")[1].splitlines()]
+    symbols = [row[1] for row in rows]
+    assert [symbols.count(e) for e in ("Zr", "P", "O", "Na")] == [12, 18, 72, 6]
+    assert len({row[0] for row in rows}) == len(rows)  # labels are unique
+    atoms = ase_read(io.StringIO(text), format="cif")  # merges a cavity with the site in its middle
+    assert {"Zr", "P", "O", "He", "Ne"} <= set(atoms.get_chemical_symbols())
+    np.testing.assert_allclose(atoms.cell.lengths(), np.linalg.norm(nasicon.framework.cell, axis=1), atol=1e-5)
+
+
+def test_network_xyz_is_read_back_with_radii(nasicon):
+    atoms = ase_read(io.StringIO(exports.network_xyz(nasicon)), format="extxyz")
+    kinds = np.array(atoms.arrays["kind"])
+    assert atoms.arrays["radius"][kinds == "cavity"].max() == pytest.approx(nasicon.included_sphere_A / 2, abs=2e-3)
+    assert (kinds == "framework").sum() == 102
+
+
+def test_cube_is_read_back_by_ase():
+    framework = read_framework(Structure.from_file(path_of("Na3OCl_Pm-3m")), "Na")
+    field = landscape(framework, path=False)
+    text = exports.cube(field.energy_eV, field.cell, [8, 17], framework.positions, comment="eV")
+    data, atoms = read_cube_data(io.StringIO(text))
+    np.testing.assert_allclose(data, field.energy_eV, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(atoms.cell.array, field.cell, atol=1e-4)
+    np.testing.assert_allclose(atoms.positions, framework.positions, atol=1e-4)
+
+
+def test_density_integrates_to_the_number_of_ions():
+    rng = np.random.default_rng(0)
+    cell = np.array([[6.0, 0, 0], [1, 7, 0], [0, 1, 8]])
+    density, mean = exports.probability_density(rng.uniform(-20, 20, (50, 5, 3)), cell, [1, 3, 4], spacing_A=0.5)
+    assert density.sum() * abs(np.linalg.det(mean)) / density.size == pytest.approx(3)
+
+
+def test_gate_table(nasicon):
+    rows = list(csv.DictReader(io.StringIO(exports.gate_table(nasicon.gates))))
+    assert len(rows) == len(nasicon.gates)
+    assert float(rows[0]["area_A2"]) == pytest.approx(nasicon.gates[0].area_A2, abs=1e-4)
+
+
+def test_pictures_are_drawn(nasicon, tmp_path):
+    gates = nasicon.gate_set
+    rng = np.random.default_rng(0)
+    series = gates_along(gates.reference + rng.normal(0, 0.05, (20, *gates.reference.shape)), gates.cell, gates)
+    framework = read_framework(Structure.from_file(path_of("Na3OCl_Pm-3m")), "Na")
+    for name, axes in {
+        "gates": pictures.draw_gates(nasicon.gates, nasicon.ion_radius_A),
+        "motion": pictures.draw_motion(series, gates),
+        "cut": pictures.draw_landscape(landscape(framework, path=False)),
+    }.items():
+        axes.figure.savefig(tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").stat().st_size > 3000
+    table = exports.gate_motion_table(summarise_gates(series, gates))
+    assert len(table.splitlines()) == 1 + len(gates.kinds)
+
+
+@pytest.fixture(scope="module")
+def app():
+    made = typer.Typer()
+    command.register(made)
+    return made
+
+
+def test_command_on_a_prototype_prints_the_record(app):
+    result = CliRunner().invoke(app, ["channels", "NaZr2P3O12_R-3c", "--mobile", "Na", "--json"])
+    assert result.exit_code == 0, result.output
+    record = StaticDescriptors.from_json(result.stdout)
+    assert record.free_sphere_A == pytest.approx(1.619, rel=5e-3)
+
+
+def test_command_on_a_structure_writes_its_files(app, tmp_path):
+    out = tmp_path / "out"
+    arguments = [
+        "channels",
+        str(path_of("Na3OCl_Pm-3m")),
+        "--mobile",
+        "Na",
+        "--bvse",
+        "--interstitials",
+        "--out",
+        str(out),
+    ]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "free sphere 1.377" in result.stdout.replace("\n", " ")
+    assert {"channels.json", "gates.csv", "network.cif", "network.xyz", "gates.png", "bvse.cube", "bvse.png"} <= {
+        p.name for p in out.iterdir()
+    }
+
+
+def test_command_on_a_trajectory_follows_the_gates(app, tmp_path):
+    atoms = Structure.from_file(path_of("Na3OCl_Pm-3m")).to_ase_atoms()
+    atoms.info.clear()
+    atoms = atoms.repeat((2, 2, 2))
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(6):
+        copy = atoms.copy()
+        copy.positions += rng.normal(0, 0.08, copy.positions.shape)
+        frames.append(copy)
+    ase_write(tmp_path / "run.extxyz", frames)
+    result = CliRunner().invoke(
+        app, ["channels", str(tmp_path / "run.extxyz"), "--mobile", "Na", "--out", str(tmp_path / "o")]
+    )
+    assert result.exit_code == 0, result.output
+    assert "gates in motion" in result.stdout
+    assert {"gates_in_motion.csv", "gates_in_motion.png", "density.cube"} <= {
+        p.name for p in (tmp_path / "o").iterdir()
+    }
+
+
+def test_command_refuses_the_wrong_ion(app):
+    result = CliRunner().invoke(app, ["channels", "Na3OCl_Pm-3m", "--mobile", "Li"])
+    assert isinstance(result.exception, InputError)
+    assert "--mobile Na" in str(result.exception)
+
+
+def test_sieve_shows_who_would_fall_and_why(app, tmp_path):
+    campaign = tmp_path / "c.yaml"
+    campaign.write_text(
+        "name: c\ngenerate:\n  recipes:\n    - prototype: Na3OCl_Pm-3m\n      supercell: {matrix: [2, 2, 2]}\n"
+        "    - prototype: Na3PS4_P-421c\n      supercell: {matrix: [1, 1, 1]}\n"
+        "  ordering: {n_configurations: 1}\nsieve: {min_percolation_radius_A: 0.72}\n"
+    )
+    result = CliRunner().invoke(app, ["sieve", str(campaign), "--csv"])
+    assert result.exit_code == 0, result.output
+    rows = {r["configuration"].split("--")[0]: r for r in csv.DictReader(io.StringIO(result.stdout))}
+    assert rows["Na3OCl_Pm-3m"]["outcome"] == "sieved"
+    assert "0.69 Å" in rows["Na3OCl_Pm-3m"]["reason"]
+    assert rows["Na3PS4_P-421c"]["outcome"] == "completed"
+    table = CliRunner().invoke(app, ["sieve", str(campaign)])
+    assert "1 of 2 would be sieved out" in table.stdout
+
+
+def test_json_of_the_interstitials_is_a_list_of_sites(app, tmp_path):
+    arguments = [
+        "channels",
+        str(path_of("NaZr2P3O12_R-3c")),
+        "--mobile",
+        "Na",
+        "--interstitials",
+        "--out",
+        str(tmp_path),
+    ]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    sites = json.loads((tmp_path / "interstitials.json").read_text())
+    assert {"label", "multiplicity", "occupancy", "xyz", "kind"} <= set(sites[0])
