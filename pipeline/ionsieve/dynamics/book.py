@@ -35,6 +35,9 @@ from ionsieve.verdicts import Flag, Outcome
 
 __all__ = ["Book"]
 
+#: distances above this are not looked for; the shortest bonds of all electrolytes are below (a cell list of 2.5 Å is
+#: fast)
+CLOSE_A = 2.5
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
 
 
@@ -182,6 +185,12 @@ class Book:
         """Steps to the end of the run."""
         return self.total - self.step
 
+    @property
+    def lacks_first_frame(self) -> bool:
+        """Whether production begins here and its frame 0 is neither kept nor on disk."""
+        empty = self._writer is None or self._writer.last_step is None
+        return self.producing and self.in_segment == 0 and not self._pending and empty
+
     def until_guard(self) -> int:
         """Steps to the next guard point or the end of the segment."""
         guard = self.settings.guard_steps
@@ -250,7 +259,7 @@ class Book:
         finite = bool(np.isfinite(positions).all())
         distance = float("inf")
         if finite and guards.min_distance_A > 0:
-            distance = closest_approach_A(positions, cell, max(1.0, guards.min_distance_A))
+            distance = closest_approach_A(positions, cell, max(CLOSE_A, guards.min_distance_A))
         volume = abs(float(np.linalg.det(cell)))
         trip = worst(
             guards,

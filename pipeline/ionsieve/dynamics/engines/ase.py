@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from ionsieve.dynamics.ase_bridge import BatchCalculator
 from ionsieve.dynamics.book import Book
 from ionsieve.dynamics.guards import Trip
+from ionsieve.dynamics.integrators import method
 from ionsieve.dynamics.settings import DynamicsSettings
+from ionsieve.dynamics.start import degrees_of_freedom
 from ionsieve.dynamics.state import MDState
 from ionsieve.errors import InputError
 from ionsieve.potentials.base import Potential
@@ -33,16 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["SCALARS", "ASEEngine"]
 
 SCALARS = ("temperature", "potential_energy")
-
-
-class _Generator:
-    """What ASE's integrators ask for, renewed at every block."""
-
-    def __init__(self, generator_: np.random.Generator) -> None:
-        self.now = generator_
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.now, name)
 
 
 class ASEEngine:
@@ -85,15 +77,16 @@ class ASEEngine:
         last_save = time.perf_counter()
         since = 0
         while not book.finished:
-            random = _Generator(generator(*book.job.seed_names, "ase", step=book.step))
+            random = generator(*book.job.seed_names, "ase", step=book.step)
             dynamics = self._integrator(book, atoms, random)
             self._restore(dynamics, bath)
-            if book.producing and book.in_segment == 0:
+            if book.lacks_first_frame:
                 book.state = self._state(book, atoms, bath)
                 book.begin_production(self._scalars(atoms, book))
             while True:
                 begun, cpu = time.perf_counter(), time.process_time()
-                random.now = generator(*book.job.seed_names, "ase", step=book.step)
+                fresh = generator(*book.job.seed_names, "ase", step=book.step)
+                random.bit_generator.state = fresh.bit_generator.state
                 count = book.until_guard()
                 due = book.due(book.step, count)
                 frames, refusal = [], ""
@@ -135,8 +128,9 @@ class ASEEngine:
         book.end(None, self._state(book, atoms, bath))()
         return longest, False
 
-    def _integrator(self, book: Book, atoms: Atoms, random: _Generator) -> Any:
+    def _integrator(self, book: Book, atoms: Atoms, random: np.random.Generator) -> Any:
         from ase import units
+        from ase.constraints import FixCom
         from ase.md.bussi import Bussi
         from ase.md.langevinbaoab import LangevinBAOAB
         from ase.md.nose_hoover_chain import NoseHooverChainNVT
@@ -144,9 +138,15 @@ class ASEEngine:
 
         s, dt, T = self.settings, book.dt_fs * units.fs, book.job.temperature_K
         name = book.segment.integrator
+        if method(name).keeps_momentum:
+            atoms.set_constraint(FixCom())  # so that ASE too counts 3N - 3 degrees of freedom
+        else:
+            atoms.set_constraint()
         if name == "csvr":
             return Bussi(atoms, dt, temperature_K=T, taut=s.tau_fs * units.fs, rng=random)
         if name == "nose_hoover":
+            # ASE's chain counts 3N whatever is constrained: this temperature gives the right mean kinetic energy
+            T *= degrees_of_freedom(len(atoms), keeps_momentum=True) / (3 * len(atoms))
             return NoseHooverChainNVT(atoms, dt, temperature_K=T, tdamp=s.tau_fs * units.fs, tchain=s.chain_length)
         if name == "baoab":
             tau = 1000.0 * units.fs / s.friction_per_ps

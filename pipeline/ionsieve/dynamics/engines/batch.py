@@ -106,7 +106,9 @@ class BatchEngine:
                     longest, since = max(longest, seconds), since + count
                     self._turn()
                     late = should_stop(longest)
-                    due = since >= self.settings.slice_steps or time.perf_counter() - last_save >= self.settings.slice_s
+                    # twice a slice: a kill costs the half under way and the half that is being written
+                    slice_s, slice_steps = 0.5 * self.settings.slice_s, 0.5 * self.settings.slice_steps
+                    due = since >= slice_steps or time.perf_counter() - last_save >= slice_s
                     if late or (due and self._aligned()):
                         self._save()
                         last_save, since = time.perf_counter(), 0
@@ -155,7 +157,7 @@ class BatchEngine:
             if book in refused:
                 self._outbox.submit(book.end(Trip(Outcome.BAD_GEOMETRY, refused[book]), self._own(book)))
                 continue
-            if book.producing and book.in_segment == 0:
+            if book.lacks_first_frame:
                 self._first_frame(book)
             entering.append(book)
         self._regroup([*self.books, *entering])
@@ -461,7 +463,7 @@ class BatchEngine:
         for book, reason in refused.items():
             self._outbox.submit(book.end(Trip(Outcome.EXPLODED, reason), self._cpu(book)))
         for book in turning:
-            if book in stay and book not in refused and book.producing:
+            if book in stay and book not in refused and book.lacks_first_frame:
                 self._first_frame(book)
         self._regroup([b for b in stay if b not in refused])
 
@@ -519,7 +521,8 @@ class BatchEngine:
     # ---------------------------------------------------------------- disk
 
     def _save(self) -> None:
-        """Save every run that is under way."""
+        """Save every run that is under way, after the save before is on disk."""
+        self._outbox.drain()
         for group in self.groups:
             for book, state in zip(group.books, split(group.state), strict=True):
                 self._outbox.submit(book.saver(to_device(state, "cpu")))

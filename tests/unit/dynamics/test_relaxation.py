@@ -1,0 +1,91 @@
+"""Relaxation: the batched FIRE against ASE's, the cell policies, and what is flagged."""
+
+import numpy as np
+import pytest
+from ase.build import bulk
+
+from ionsieve.dynamics import RelaxSettings, relax, relax_many
+from ionsieve.dynamics.toys import FreeParticles, HarmonicLattice, lattice
+from ionsieve.potentials.pair import PairPotential
+from ionsieve.verdicts import Flag, Outcome
+
+IONIC = PairPotential("pair-ionic")
+TIGHT = RelaxSettings(fmax_eV_per_A=0.003, max_stress_GPa=0.01, max_volume_change_percent=60)
+
+
+def salt(seed, strain=0.02, a=6.0):
+    atoms = bulk("NaCl", "rocksalt", a=a, cubic=True)
+    atoms.rattle(0.1, seed=seed)
+    shape = np.eye(3) + strain * np.random.default_rng(seed).normal(size=(3, 3))
+    atoms.set_cell(atoms.cell.array @ shape, scale_atoms=True)
+    return atoms
+
+
+@pytest.mark.parametrize("policy", ["relaxed", "published"])
+def test_batched_fire_finds_the_minimum_that_ase_finds(policy):
+    settings = TIGHT.model_copy(update={"cell_policy": policy})
+    atoms = salt(0)
+    ours = relax(atoms, IONIC, settings)
+    theirs = relax(atoms, IONIC, settings.model_copy(update={"engine": "ase"}))
+    assert ours.outcome is theirs.outcome is Outcome.COMPLETED
+    assert Flag.NOT_CONVERGED not in ours.flags
+    assert ours.energy_eV == pytest.approx(theirs.energy_eV, abs=2e-4)
+    assert ours.energy_eV < ours.energy_start_eV
+    assert ours.max_force_eV_per_A <= settings.fmax_eV_per_A
+    if policy == "published":
+        np.testing.assert_array_equal(ours.atoms.cell.array, atoms.cell.array)
+        assert ours.max_stress_GPa is None
+    else:
+        assert ours.max_stress_GPa <= settings.max_stress_GPa
+        np.testing.assert_allclose(ours.atoms.cell.lengths(), theirs.atoms.cell.lengths(), rtol=2e-3)
+        np.testing.assert_allclose(ours.atoms.cell.angles(), theirs.atoms.cell.angles(), atol=0.5)
+
+
+def test_a_batch_relaxes_as_its_members_do_alone():
+    systems = [salt(1), salt(2), salt(3, strain=0.0)]
+    together = relax_many(systems, IONIC, TIGHT)
+    for atoms, one in zip(systems, together, strict=True):
+        alone = relax(atoms, IONIC, TIGHT)
+        assert alone.steps == one.steps
+        np.testing.assert_allclose(one.atoms.positions, alone.atoms.positions, atol=1e-9)
+    small = relax_many(systems, IONIC, TIGHT.model_copy(update={"batch_atoms": 8}))
+    assert [r.steps for r in small] == [r.steps for r in together]
+
+
+def test_keep_symmetry_scales_isotropically():
+    r = relax(salt(0, strain=0.0), IONIC, TIGHT.model_copy(update={"keep_symmetry": True}))
+    lengths, angles = r.atoms.cell.lengths(), r.atoms.cell.angles()
+    np.testing.assert_allclose(lengths, lengths[0], rtol=1e-12)
+    np.testing.assert_allclose(angles, 90.0, atol=1e-9)
+    assert abs(r.volume_change_percent) > 0.5
+
+
+def test_flags_and_outcomes():
+    few = relax(salt(0), IONIC, TIGHT.model_copy(update={"max_steps": 2}))
+    assert few.flags[0] is Flag.NOT_CONVERGED
+    assert few.steps == 2
+    assert few.outcome is Outcome.COMPLETED
+    large = relax(salt(0, a=5.4), IONIC, TIGHT)
+    assert Flag.LARGE_VOLUME in large.flags
+    collapsed = relax(salt(0, a=5.0), IONIC, TIGHT.model_copy(update={"max_volume_change_percent": 6}))
+    assert collapsed.outcome is Outcome.COLLAPSED
+    assert "%" in collapsed.reason
+
+
+def test_what_is_not_finite_is_not_relaxed():
+    class Broken(HarmonicLattice):
+        def evaluate(self, batch, *, stress=False):
+            answer = super().evaluate(batch, stress=stress)
+            answer.forces[0] = float("nan")
+            return answer
+
+    atoms = lattice(2)
+    atoms.rattle(0.1, seed=0)
+    r = relax(atoms, Broken(2), RelaxSettings(cell_policy="published"))
+    assert r.outcome is Outcome.NOT_RELAXED
+    assert r.max_force_eV_per_A is None
+
+
+def test_at_the_minimum_nothing_moves():
+    r = relax(lattice(2), FreeParticles(), RelaxSettings())
+    assert (r.steps, r.volume_change_percent, r.flags) == (0, 0.0, ())
