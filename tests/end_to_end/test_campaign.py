@@ -21,7 +21,7 @@ generate:
   recipes:
     - {prototype: Na3OCl_Pm-3m, supercell: {matrix: [2, 2, 2], min_image_A: 4}}
     - {prototype: Na3OCl_Pm-3m, substitute: {Na: {Sr: 0.125}}, supercell: {matrix: [2, 2, 2], min_image_A: 4}}
-    - {prototype: Na3OCl_Pm-3m, substitute: {Cl: {Al: 0.5}}, compensation: none}
+    - {prototype: Na3OCl_Pm-3m, substitute: {Na: {Ca: 0.125}}, compensation: none}
 relax: {fmax_eV_per_A: 0.3, max_steps: 30}
 dynamics: {equilibrate_ps: 0.1, produce_ps: 0.4, frame_interval_fs: 20, slice_steps: 50}
 simulate: {temperatures_K: [900, 1200]}
