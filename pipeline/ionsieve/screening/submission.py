@@ -57,8 +57,10 @@ def driver_script(kind: str, profile: Profile, folder: Path, *, campaign: str, p
         Name of the campaign, shown in the queue.
     """
     group = profile.driver
-    python = shlex.quote(group.python or sys.executable)
-    command = f"{python} -m ionsieve.screening.resume_job {shlex.quote(str(folder))} {shlex.quote(str(profile_path))}"
+    program = "import sys; from ionsieve.cli import main; sys.exit(main())"
+    command = shlex.join(
+        [group.python or sys.executable, "-c", program, "resume", str(folder), "--cluster", str(profile_path), "--progress", "plain"]
+    )
     header = _header(kind, group, folder, f"ionsieve-{campaign}"[:60])
     requeue = {
         "slurm": 'scontrol requeue "$SLURM_JOB_ID"',
