@@ -128,6 +128,7 @@ def rank(
         samples=settings.samples,
         seed=settings.seed,
         own_decades=settings.own_model_error_decades,
+        limit_decades=settings.limit_decades,
     )
     found = statistics(
         draws,

@@ -1,11 +1,14 @@
 """Posterior of the conductivities of all candidates together, by counter-seeded sampling.
 
 Model        ln sigma_i = m_i + s_i z_i + e (o z'_i + c z0),   e = ln 10, z standard normal
-             for an upper limit L (one-sided 95 %): sigma_i = L x / ln 20, x ~ Exp(1), so that P(sigma_i < L) = 0.95
+             for an upper limit L (one-sided 95 %): log10 sigma_i = log10 L + w (0.05 - u), u uniform in (0, 1), so that
+             P(sigma_i < L) = 0.95 and every decade below the limit is equally likely
 Symbols      m_i, s_i   mean and standard deviation of ln sigma at the temperature of use (from the Arrhenius fit)
+             w          decades over which a bounded candidate is spread (settings)
              o, c       own and shared error of the potential, decades (settings); c shifts all alike: no rank changes
 Streams      one a candidate, keyed by (seed, candidate): another candidate in the campaign changes no draw of this one
-Validity     the limit's law is the posterior of a Poisson rate with no event seen and a flat prior ("rule of three")
+Validity     a limit carried from a hot run to room temperature says nothing of where below it sigma lies; a prior flat
+             in sigma itself would put nine tenths of it into the uppermost decade: the least known would win
 """
 
 from __future__ import annotations
@@ -19,10 +22,9 @@ from ionsieve import rng
 from ionsieve.records import Estimate
 from ionsieve.verdicts import Verdict
 
-__all__ = ["LN20", "Posterior", "RankStatistics", "ln_sigma_of", "sample", "statistics"]
+__all__ = ["Posterior", "RankStatistics", "ln_sigma_of", "sample", "statistics"]
 
 LN10 = float(np.log(10.0))
-LN20 = float(np.log(20.0))
 
 #: half-width of the 68 and 95 % interval of a normal law in standard deviations
 _Z95 = 1.959963984540054
@@ -83,13 +85,15 @@ def ln_sigma_of(conductivity: Estimate, mean: float | None, std: float | None) -
     return value, max(0.0, float(np.log(high / low)) / (2 * _Z95))
 
 
-def sample(posteriors: list[Posterior], *, samples: int, seed: int, own_decades: float = 0.0) -> NDArray[np.float64]:
+def sample(
+    posteriors: list[Posterior], *, samples: int, seed: int, own_decades: float = 0.0, limit_decades: float = 6.0
+) -> NDArray[np.float64]:
     """Return (samples, N) draws of ln sigma without the shared error."""
     draws = np.empty((samples, len(posteriors)))
     for column, posterior in enumerate(posteriors):
         stream = rng.generator("ranking", seed, posterior.candidate_id)
         if posterior.std is None:
-            draws[:, column] = posterior.mean + np.log(np.maximum(stream.standard_exponential(samples), 1e-300) / LN20)
+            draws[:, column] = posterior.mean + LN10 * limit_decades * (0.05 - stream.random(samples))
         else:
             draws[:, column] = posterior.mean + posterior.std * stream.standard_normal(samples)
         if own_decades:

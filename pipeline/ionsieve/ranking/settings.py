@@ -102,6 +102,13 @@ class RankingSettings(Frozen):
     own_model_error_decades: float = Field(
         0.0, ge=0, le=3, description="the same for each candidate on its own; widens ranks and P(top k) too"
     )
+    limit_decades: float = Field(
+        6.0,
+        gt=0,
+        le=20,
+        description="a candidate with an upper limit only may lie anywhere in this many decades below it, each decade "
+        "equally likely; the conductors of the literature table span six decades at room temperature",
+    )
     columns_csv: str | None = Field(
         None,
         description="CSV with a candidate_id or formula column and further columns of your own (band gap, moisture ...)"
