@@ -63,7 +63,8 @@ def main(argv: list[str] | None = None) -> int:
     outcomes = Counter(r[0] for r in results)
     print("\n| step | count | wall s | CPU s |\n|---|---|---|---|")
     print(
-        f"| composed (refused {len(candidates) - len(usable)}) | {len(candidates)} | {expanded:.1f} | {expanded_cpu:.1f} |"
+        f"| composed, {len(candidates) - len(usable)} refused | {len(candidates)} "
+        f"| {expanded:.1f} | {expanded_cpu:.1f} |"
     )
     print(f"| ordered, checked, merged | {len(results)} | {wall - expanded:.1f} | {used - expanded_cpu:.1f} |")
     atoms = sorted(r[1] for r in results)

@@ -46,6 +46,7 @@ def assemble(
     charges: dict[str, int],
     generator: np.random.Generator,
     *,
+    scale: float = 1.0,
     temperature_K: float,
     relative_permittivity: float,
 ) -> Assembled:
@@ -55,6 +56,8 @@ def assemble(
     ----------
     generator
         Draws the orientations of the cluster anions.
+    scale
+        Factor on the lengths of the prototype's cell.
     temperature_K, relative_permittivity
         Of the Boltzmann weights of the orientations.
     """
@@ -65,10 +68,11 @@ def assemble(
     for k, site in enumerate(problem.active):
         occupation[int(site)] = problem.species[int(ordered.state[k])]
     filled = [i for i, s in enumerate(occupation) if s]
-    points = table.positions[filled].copy()
+    cell = table.cell * scale
+    points = table.positions[filled] * scale
     net = np.array([float(charges[occupation[i]]) for i in filled])
     mobile = np.array([bool(table.mobile[i]) for i in filled])
-    points, moved = _spread(points, table.cell, mobile, problem, filled)
+    points, moved = _spread(points, cell, mobile, problem, filled)
     symbols: list[str] = []
     states: list[float] = []
     labels: list[str] = []
@@ -80,7 +84,7 @@ def assemble(
         index = oriented[int(k)]
         group = GROUPS[occupation[filled[index]]]
         placed[index] = _orient(
-            index, group, points, net, placed, [occupation[i] for i in filled], table.cell, generator,
+            index, group, points, net, placed, [occupation[i] for i in filled], cell, generator,
             BOLTZMANN_EV_PER_K * temperature_K * relative_permittivity,
         )  # fmt: skip
     for k, site in enumerate(filled):
@@ -101,7 +105,7 @@ def assemble(
             positions.append(points[k])
     rounded = np.round(np.array(positions), 8) + 0.0
     structure = CrystalStructure(
-        lattice_A=tuple((float(r[0]), float(r[1]), float(r[2])) for r in table.cell),
+        lattice_A=tuple((float(r[0]), float(r[1]), float(r[2])) for r in np.round(cell, 10)),
         symbols=tuple(symbols),
         positions_A=tuple((float(p[0]), float(p[1]), float(p[2])) for p in rounded),
         oxidation_states=tuple(states),
@@ -151,9 +155,9 @@ def _orient(
         rotated = ligands @ random_rotation(generator).T
         distance = np.linalg.norm(rotated[:, None] - delta[None], axis=2)
         energy = COULOMB_EV_A * float((q_ligand[:, None] * q_around / distance).sum())
-        floor = np.where(q_ligand[:, None] * q_around < 0, 0.75 * (r_around + 0.9), 1.6)
+        floor = np.where(q_ligand[:, None] * q_around < 0, 0.75 * (r_around + 1.2), 1.9)
         overlap = float(np.clip(floor - distance, 0.0, None).sum())
-        best.append((energy + overlap * 100.0 * scale_eV, rotated))
+        best.append((energy + overlap * 1000.0 * scale_eV, rotated))
     energies = np.array([e for e, _ in best])
     weights = np.exp(-(energies - energies.min()) / scale_eV)
     chosen = int(np.searchsorted(np.cumsum(weights), generator.random() * weights.sum()))

@@ -18,6 +18,7 @@ from ionsieve.generate.ordering import Ordered, order
 from ionsieve.generate.problem import OrderingProblem, build_problem
 from ionsieve.generate.prototypes import Prototype, load
 from ionsieve.generate.provenance import software_versions
+from ionsieve.generate.scaling import cell_scale
 from ionsieve.generate.settings import GenerateSettings
 from ionsieve.generate.sites import site_table
 from ionsieve.records.candidate import Candidate, Configuration
@@ -55,6 +56,9 @@ def configure(
     plan, spec = candidate.provenance["plan"], candidate.provenance["spec"]
     table = site_table(prototype, np.array(plan["matrix_of_primitive"], dtype=np.int64))
     problem = build_problem(candidate, table)
+    scale = 1.0
+    if settings.cell_scaling == "bonds":
+        scale = cell_scale(prototype, spec["sublattices"], {**prototype.charges, **spec["charges"]})
     ordering = settings.ordering
     chosen = seed if ordering.seed is None else ordering.seed
     stream = functools.partial(rng.generator, chosen, "generate", candidate.provenance["spec_sha256"])
@@ -68,11 +72,12 @@ def configure(
             ordered,
             spec["charges"],
             stream("orientation", index),
+            scale=scale,
             temperature_K=ordering.temperature_K,
             relative_permittivity=ordering.relative_permittivity,
         )
         configurations.append(
-            _configuration(candidate, prototype, problem, ordered, assembled, settings, index, chosen)
+            _configuration(candidate, prototype, problem, ordered, assembled, settings, index, chosen, scale)
         )
     good = [c for c in configurations if c.outcome is Outcome.COMPLETED]
     if not good:
@@ -106,6 +111,7 @@ def _configuration(
     settings: GenerateSettings,
     index: int,
     seed: int,
+    scale: float,
 ) -> Configuration:
     table = problem.table
     checks, outcome, reason, flags = check_structure(candidate, prototype, assembled, settings.checks)
@@ -116,6 +122,7 @@ def _configuration(
         "ordering": settings.ordering.model_dump(mode="json"),
         "how": ordered.how,
         "clashes": ordered.clashes,
+        "cell_scale": scale,
         "symmetry_operations": len(problem.permutations),
         "site_occupation": _occupation(assembled, problem),
         "software": software_versions(),
@@ -127,11 +134,11 @@ def _configuration(
         structure=assembled.structure,
         method=settings.ordering.method,
         seed=seed,
-        ewald_energy_eV=round(ordered.energy_eV, 6),
+        ewald_energy_eV=round(ordered.energy_eV / scale, 6),
         degeneracy=ordered.degeneracy,
-        mobile_sites_A=tuple(tuple(float(x) for x in np.round(table.positions[i], 8) + 0.0) for i in mobile),
+        mobile_sites_A=tuple(tuple(float(x) for x in np.round(table.positions[i] * scale, 8) + 0.0) for i in mobile),
         mobile_site_labels=tuple(table.labels[i] for i in mobile),
-        dopant_vacancy_distances_A=_dopant_vacancy(candidate, problem, assembled),
+        dopant_vacancy_distances_A=_dopant_vacancy(candidate, problem, assembled, scale),
         checks=checks,
         outcome=outcome,
         reason=reason,
@@ -149,7 +156,9 @@ def _occupation(assembled: Assembled, problem: OrderingProblem) -> dict[str, dic
     return out
 
 
-def _dopant_vacancy(candidate: Candidate, problem: OrderingProblem, assembled: Assembled) -> tuple[float, ...]:
+def _dopant_vacancy(
+    candidate: Candidate, problem: OrderingProblem, assembled: Assembled, scale: float
+) -> tuple[float, ...]:
     """Distance from each dopant to the nearest empty regular mobile site, Å, sorted."""
     table = problem.table
     dopants = {s["dopant"] for s in candidate.provenance["substitutions"]}
@@ -161,4 +170,4 @@ def _dopant_vacancy(candidate: Candidate, problem: OrderingProblem, assembled: A
     if not rows or not empty:
         return ()
     nearest = table.distances(np.array(rows), np.array(empty)).min(axis=1)
-    return tuple(round(float(d), 4) for d in np.sort(nearest))
+    return tuple(round(float(d) * scale, 4) for d in np.sort(nearest))

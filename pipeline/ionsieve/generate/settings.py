@@ -255,6 +255,9 @@ class GenerateSettings(Frozen):
     )
     compensation: Mechanism | CompensationSettings = Field("auto", description="how charge is balanced")
     supercell: SupercellSettings = Field(SupercellSettings(), description="choice of the supercell")
+    cell_scaling: Literal["bonds", "none"] = Field(
+        "bonds", description="scale the prototype's cell to the doping by its bond lengths (Vegard), or leave it"
+    )
     ordering: OrderingSettings = Field(OrderingSettings(), description="distribution of the ions over the sites")
     checks: CheckSettings = Field(CheckSettings(), description="bounds of the checks on the structures")
 
