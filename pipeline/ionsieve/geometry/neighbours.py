@@ -90,11 +90,19 @@ def half_list(
         quantities="ijS",
     )
     first, second, shifts = first.astype(np.int64), second.astype(np.int64), shifts.astype(np.int64)
-    leading = np.where(shifts[:, 0] != 0, shifts[:, 0], np.where(shifts[:, 1] != 0, shifts[:, 1], shifts[:, 2]))
-    turn = (first > second) | ((first == second) & (leading < 0))
+    if len(first) == 0:
+        return first, second, shifts
+    x, y, z = shifts.T
+    turn = (first > second) | ((first == second) & ((x < 0) | ((x == 0) & ((y < 0) | ((y == 0) & (z < 0))))))
     first, second = np.where(turn, second, first), np.where(turn, first, second)
-    shifts = np.where(turn[:, None], -shifts, shifts)
-    order = np.lexsort((shifts[:, 2], shifts[:, 1], shifts[:, 0], second, first))
+    np.negative(shifts, out=shifts, where=turn[:, None])
+    # one integer a pair: sorting it is ten times faster than a sort by five keys
+    low = shifts.min(axis=0)
+    spans = shifts.max(axis=0) - low + 1
+    key = first * len(positions) + second
+    for axis in range(3):
+        key = key * spans[axis] + (shifts[:, axis] - low[axis])
+    order = np.argsort(key)
     return first[order], second[order], shifts[order]
 
 
@@ -114,7 +122,7 @@ class NeighbourStatistics:
 
 @dataclass(frozen=True)
 class _SystemList:
-    """Half list of one system; indices count from the system's first atom."""
+    """Half list of one system, in rows of the batch."""
 
     first: Tensor
     second: Tensor
@@ -134,6 +142,7 @@ class _Entry:
     second: Tensor
     shifts: Tensor
     system: Tensor
+    images: tuple[Tensor, Tensor] | None = None  #: cells, and shifts @ cell for them
 
 
 class VerletList:
@@ -151,7 +160,7 @@ class VerletList:
         How many different batches are remembered.
     """
 
-    def __init__(self, cutoff_A: float, skin_A: float = 0.5, *, keep: int = 8) -> None:
+    def __init__(self, cutoff_A: float, skin_A: float = 0.8, *, keep: int = 8) -> None:
         if not cutoff_A > 0 or skin_A < 0:
             raise InputError(
                 "a neighbour list needs a positive cut-off and a skin of at least zero",
@@ -179,7 +188,10 @@ class VerletList:
         """
         positions, cells = positions.detach(), cells.detach()
         entry = self._current(positions, cells, numbers, system_index)
-        vectors = pair_vectors(positions, cells, entry.first, entry.second, entry.shifts, entry.system)
+        if entry.images is None or not torch.equal(entry.images[0], cells):
+            entry.images = (cells.clone(), _images(cells, entry.shifts, entry.system))
+        vectors = positions.index_select(0, entry.second)
+        vectors.sub_(positions.index_select(0, entry.first)).add_(entry.images[1])
         x, y, z = vectors.unbind(1)
         squared = x * x + y * y + z * z
         near = torch.nonzero(squared <= self.cutoff_A**2).squeeze(1)
@@ -271,8 +283,8 @@ class VerletList:
             _check_geometry(where[rows], boxes[index], index)
             first, second, shifts = half_list(where[rows], boxes[index], self.cutoff_A + self.skin_A)
             lists[index] = _SystemList(
-                torch.from_numpy(first).to(device),
-                torch.from_numpy(second).to(device),
+                torch.from_numpy(first + starts[index]).to(device),
+                torch.from_numpy(second + starts[index]).to(device),
                 torch.from_numpy(shifts).to(device=device, dtype=positions.dtype),
             )
             reference[rows], old_cells[index] = positions[rows], cells[index]
@@ -283,20 +295,18 @@ class VerletList:
             positions=reference,
             cells=old_cells,
             lists=lists,
-            first=_join([part.first + starts[k] for k, part in enumerate(lists)], entry.numbers),
-            second=_join([part.second + starts[k] for k, part in enumerate(lists)], entry.numbers),
+            first=_join([part.first for part in lists], entry.numbers),
+            second=_join([part.second for part in lists], entry.numbers),
             shifts=torch.cat([part.shifts for part in lists]) if lists else positions.new_zeros((0, 3)),
             system=torch.repeat_interleave(torch.arange(n_systems), sizes).to(device),
+            images=None,
         )
 
 
-def pair_vectors(
-    positions: Tensor, cells: Tensor, first: Tensor, second: Tensor, shifts: Tensor, system: Tensor
-) -> Tensor:
-    """Return ``r[second] - r[first] + shifts @ cell`` (P, 3), written out so that no row depends on the others."""
+def _images(cells: Tensor, shifts: Tensor, system: Tensor) -> Tensor:
+    """Return ``shifts @ cell`` (P, 3), written out so that no row depends on the others."""
     rows = cells.index_select(0, system)
-    image = shifts[:, 0:1] * rows[:, 0] + shifts[:, 1:2] * rows[:, 1] + shifts[:, 2:3] * rows[:, 2]
-    return positions.index_select(0, second) - positions.index_select(0, first) + image
+    return shifts[:, 0:1] * rows[:, 0] + shifts[:, 1:2] * rows[:, 1] + shifts[:, 2:3] * rows[:, 2]
 
 
 def _join(parts: list[Tensor], like: Tensor) -> Tensor:

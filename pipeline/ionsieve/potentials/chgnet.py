@@ -57,7 +57,7 @@ class CHGNetPotential(EdgePotential):
         *,
         dtype: str = "float32",
         device: str = "cpu",
-        skin_A: float = 0.5,
+        skin_A: float = 0.8,
     ) -> None:
         self._path = path
         self._version_name = card.name.removeprefix("chgnet-") if card else ""

@@ -96,7 +96,7 @@ class MACEPotential(EdgePotential):
         *,
         dtype: str = "float32",
         device: str = "cpu",
-        skin_A: float = 0.5,
+        skin_A: float = 0.8,
         head: str | None = None,
         accelerate: str = "auto",
     ) -> None:

@@ -126,7 +126,7 @@ class PairPotential:
         *,
         dtype: str = "float64",
         device: str = "cpu",
-        skin_A: float = 0.5,
+        skin_A: float = 0.8,
     ) -> None:
         self.settings = settings or PairSettings()
         self._kind = kind

@@ -75,7 +75,7 @@ class SevenNetPotential(EdgePotential):
         *,
         dtype: str = "float32",
         device: str = "cpu",
-        skin_A: float = 0.5,
+        skin_A: float = 0.8,
         modality: str | None = None,
     ) -> None:
         if dtype != "float32":
