@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ionsieve.channels.bottlenecks import find_bottlenecks
 from ionsieve.channels.framework import Framework, read_framework
 from ionsieve.channels.gates import GateSet, find_gates, percolating_jumps, static_gates
 from ionsieve.channels.network import Spheres, spheres
 from ionsieve.channels.settings import ChannelSettings
-from ionsieve.records.channels import Gate, StaticDescriptors
+from ionsieve.records.channels import Bottleneck, Gate, StaticDescriptors
 from ionsieve.verdicts import Flag, Outcome
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Channels:
     percolation_axes: tuple[bool, bool, bool]
     axis_radius_A: tuple[float, float, float]
     gates: tuple[Gate, ...]
+    bottlenecks: tuple[Bottleneck, ...]
     limiting_gate_A: float | None
     bvse_barriers_eV: tuple[float | None, float | None, float | None] | None
     radii_A: dict[str, float]
@@ -70,6 +72,7 @@ class Channels:
             percolation_radius_A=self.percolation_radius_A,
             percolation_axes=self.percolation_axes,
             gates=self.gates,
+            bottlenecks=self.bottlenecks,
             bvse_barriers_eV=self.bvse_barriers_eV,
             radii_A=self.radii_A,
             ion_radius_A=self.ion_radius_A,
@@ -138,6 +141,7 @@ def describe(
         percolation_axes=tuple(a > 0 and a >= radius[0] - tolerance for a in axis),  # type: ignore[arg-type]
         axis_radius_A=(axis[0], axis[1], axis[2]),
         gates=static_gates(gates, on_way),
+        bottlenecks=find_bottlenecks(framework, found),
         limiting_gate_A=limit if limit is None or np.isfinite(limit) else None,
         bvse_barriers_eV=barriers,
         radii_A=framework.radius_table,

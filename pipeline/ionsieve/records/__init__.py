@@ -7,6 +7,7 @@ from ionsieve.records.candidate import Check as Check
 from ionsieve.records.candidate import Configuration as Configuration
 from ionsieve.records.candidate import GeneratedCandidate as GeneratedCandidate
 from ionsieve.records.candidate import SiteChange as SiteChange
+from ionsieve.records.channels import Bottleneck as Bottleneck
 from ionsieve.records.channels import Gate as Gate
 from ionsieve.records.channels import StaticDescriptors as StaticDescriptors
 from ionsieve.records.estimate import Estimate as Estimate

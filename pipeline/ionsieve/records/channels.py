@@ -7,14 +7,15 @@ from typing import Any, ClassVar
 from ionsieve.records.base import Frozen, Record
 from ionsieve.verdicts import Flag, Outcome
 
-__all__ = ["Gate", "StaticDescriptors"]
+__all__ = ["Bottleneck", "Gate", "StaticDescriptors"]
 
 
 class Gate(Frozen):
     """One bottleneck between two mobile sites (a symmetry-distinct jump).
 
     `area_A2` is the polygon of anion centres, `circumradius_A` the distance of its centre to them, `free_radius_A` that
-    distance less the anion's radius. `percolating` says whether the jump belongs to the widest set of jumps that carries the
+    distance less the anion's radius. `percolating` says whether the jump belongs to the widest set of jumps that
+    carries the
     ion through the crystal: the narrowest of these limits.
     """
 
@@ -28,6 +29,20 @@ class Gate(Frozen):
     jump_length_A: float
     multiplicity: int = 1
     percolating: bool = False
+
+
+class Bottleneck(Frozen):
+    """One window of the free space on the percolating paths, whatever sites lie beside it.
+
+    `atoms` names the framework atoms that the widest passing sphere touches, `area_A2` is the polygon of their centres,
+    `multiplicity` how many symmetry copies the cell holds.
+    """
+
+    radius_A: float
+    position_A: tuple[float, float, float]
+    atoms: tuple[str, ...]
+    area_A2: float
+    multiplicity: int = 1
 
 
 class StaticDescriptors(Record):
@@ -47,6 +62,7 @@ class StaticDescriptors(Record):
     percolation_radius_A: tuple[float, float, float] | None = None
     percolation_axes: tuple[bool, bool, bool] = (False, False, False)
     gates: tuple[Gate, ...] = ()
+    bottlenecks: tuple[Bottleneck, ...] = ()
     bvse_barriers_eV: tuple[float | None, float | None, float | None] | None = None
     radii_A: dict[str, float] = {}
     ion_radius_A: float | None = None

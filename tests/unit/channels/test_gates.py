@@ -7,7 +7,8 @@ import pytest
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifParser
 
-from ionsieve.channels import ChannelSettings, describe, find_gates, judge, read_framework
+from ionsieve.channels import ChannelSettings, clearance, describe, find_gates, judge, read_framework
+from ionsieve.channels.bottlenecks import polygon_area_A2
 from ionsieve.channels.gates import find_jumps
 from ionsieve.generate import prototypes
 from ionsieve.verdicts import Flag, Outcome
@@ -143,6 +144,31 @@ def test_jumps_reach_farther_when_the_sites_are_far_apart():
     jumps = find_jumps(np.array([[0.0, 0, 0]]), np.eye(3) * 6.5, max_length_A=5.0)
     np.testing.assert_allclose(jumps.lengths, 6.5)
     assert len(jumps.lengths) == 3
+
+
+def test_every_bottleneck_on_the_percolating_paths_is_listed():
+    found = channels("NaZr2P3O12_R-3c")
+    narrowest = found.bottlenecks[0]
+    assert 2 * narrowest.radius_A == pytest.approx(found.free_sphere_A, abs=4e-3)
+    by_atoms = {(b.atoms, round(b.area_A2, 1)): b for b in found.bottlenecks}
+    second, first = by_atoms[("O1", "O2", "O2"), 5.3], by_atoms[("O2", "O2", "O2"), 5.6]
+    assert second.area_A2 == pytest.approx(5.258, rel=5e-3)
+    assert first.area_A2 == pytest.approx(5.548, rel=5e-3)
+    assert first.multiplicity == second.multiplicity == 36
+    spot = clearance([narrowest.position_A], found.framework.positions, found.framework.cell, found.framework.radii)
+    assert spot[0] == pytest.approx(narrowest.radius_A, abs=2e-3)
+
+
+def test_spinel_has_one_kind_of_bottleneck():
+    (only,) = channels("MgSc2Se4_Fd-3m").bottlenecks
+    assert only.atoms == ("Se1", "Se1", "Se1")
+    assert only.multiplicity == 32
+
+
+def test_polygon_area_of_a_shuffled_hexagon():
+    angle = np.radians(60 * np.array([3, 0, 5, 1, 4, 2]))
+    corners = np.stack([2 * np.cos(angle), 2 * np.sin(angle), 0 * angle], axis=1) + 7.0
+    assert polygon_area_A2(corners) == pytest.approx(6 * np.sqrt(3))
 
 
 class TestSieve:
