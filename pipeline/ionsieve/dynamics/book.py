@@ -265,6 +265,7 @@ class Book:
             guards,
             temperature_K=temperature_K,
             target_K=self.job.temperature_K,
+            dof=self.stream.dof,
             energy_eV=energy_eV if finite else float("nan"),
             force_eV_per_A=force_eV_per_A,
             distance_A=distance,

@@ -16,6 +16,7 @@ polyanions          max_bond_stretch for broken_bond_checks points     ``polyani
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,7 +33,16 @@ from ionsieve.verdicts import Outcome
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Bonds", "Trip", "closest_approach_A", "find_bonds", "framework_mask", "max_forces", "worst"]
+__all__ = [
+    "Bonds",
+    "Trip",
+    "closest_approach_A",
+    "find_bonds",
+    "framework_mask",
+    "max_forces",
+    "temperature_bound_K",
+    "worst",
+]
 
 
 @dataclass(frozen=True)
@@ -118,11 +128,17 @@ def max_forces(state: MDState) -> Tensor:
     return out.scatter_reduce_(0, state.system_index, square, reduce="amax", include_self=True).sqrt()
 
 
+def temperature_bound_K(settings: GuardSettings, target_K: float, dof: float) -> float:
+    """Kinetic temperature beyond which a system of `dof` degrees of freedom has exploded."""
+    return target_K * (settings.max_temperature_factor + 6.0 * math.sqrt(2.0 / dof))
+
+
 def worst(
     settings: GuardSettings,
     *,
     temperature_K: float,
     target_K: float,
+    dof: float,
     energy_eV: float,
     force_eV_per_A: float,
     distance_A: float,
@@ -133,11 +149,11 @@ def worst(
     s = settings
     if not np.isfinite([temperature_K, energy_eV, force_eV_per_A]).all():
         return Trip(Outcome.EXPLODED, "energy, temperature or a force is not a finite number")
-    if temperature_K > s.max_temperature_factor * target_K:
+    bound = temperature_bound_K(s, target_K, dof)
+    if temperature_K > bound:
         return Trip(
             Outcome.EXPLODED,
-            f"kinetic temperature {temperature_K:.0f} K against a target of {target_K:.0f} K "
-            f"(bound: factor {s.max_temperature_factor:g})",
+            f"kinetic temperature {temperature_K:.0f} K against a target of {target_K:.0f} K (bound: {bound:.0f} K)",
         )
     if force_eV_per_A > s.max_force_eV_per_A:
         return Trip(

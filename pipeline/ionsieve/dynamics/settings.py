@@ -54,8 +54,8 @@ class GuardSettings(Frozen):
     max_temperature_factor: float = Field(
         default=3.0,
         gt=1,
-        description="Kinetic temperature against the target. 40 atoms fluctuate by 13 % (1 sigma): factor 3 is no "
-        "fluctuation.",
+        description="Kinetic temperature against the target, six standard deviations of its canonical fluctuation on "
+        "top (0.8 for 40 atoms): no fluctuation, and no start at twice the temperature, passes it.",
     )
     max_force_eV_per_A: float = Field(
         default=60.0, gt=0, description="Largest force on an atom. Thermal forces at 1500 K stay below 20 eV/Å."

@@ -46,7 +46,8 @@ def simulate(
     stop
         Asked at guard points; true ends as the deadline does (a signal handler sets it).
     capacity
-        What fits into one forward pass; by default `settings.batch_atoms`.
+        What fits into one forward pass; by default measured where the device is CUDA (a few small forward passes,
+        kept on disk for the next time), `settings.batch_atoms` elsewhere.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def simulate(
     if settings.engine == "ase":
         engine = ASEEngine(potential, settings)
     else:
-        engine = BatchEngine(potential, settings, capacity or Capacity(settings.batch_atoms))
+        engine = BatchEngine(potential, settings, capacity or _capacity(jobs, potential, settings))
     books = [Book(job, settings, potential.info, engine.scalars) for job in jobs]
     refused = {book: reason for book in books if (reason := _unknown(book.job, potential))}
 
@@ -91,6 +92,19 @@ def simulate(
         for book in books:
             book.close()
     return [_refusal(b, refused[b]) if b in refused else b.progress() for b in books]
+
+
+def _capacity(jobs: Sequence[Job], potential: Potential, settings: DynamicsSettings) -> Capacity:
+    """Measure a CUDA device's memory (once a machine and model); elsewhere take the bound of the settings."""
+    if not potential.info.device.startswith("cuda") or not jobs:
+        return Capacity(settings.batch_atoms)
+    from ionsieve.potentials.memory import count_edges, memory_book
+
+    distinct = {len(job.atoms): job.atoms for job in jobs}
+    structures = [distinct[n] for n in sorted({min(distinct), max(distinct)})]
+    density = max(count_edges(atoms, potential.info.cutoff_A) / len(atoms) for atoms in structures)
+    # hot cells lose their order: room for a tenth more edges than the start has
+    return Capacity.measured(memory_book(potential, structures), 1.1 * density)
 
 
 def _unknown(job: Job, potential: Potential) -> str:

@@ -255,7 +255,7 @@ def test_melting_and_broken_polyanions_end_a_run(tmp_path):
     ],
 )
 def test_every_bound_trips_with_its_sentence(tmp_path, guards, words):
-    settings = SETTINGS.model_copy(update={"guards": GuardSettings(**guards)})
+    settings = SETTINGS.model_copy(update={"guards": GuardSettings(**guards), "start_kinetic_factor": 4.0})
     (p,) = simulate([job(tmp_path, "r")], CRYSTAL, settings)
     assert (p.state, p.outcome) == ("failed", Outcome.EXPLODED)
     assert words in p.reason

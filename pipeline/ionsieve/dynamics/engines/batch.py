@@ -19,16 +19,17 @@ import torch
 from torch import Tensor
 
 from ionsieve.dynamics.book import Book
-from ionsieve.dynamics.guards import Trip, max_forces
+from ionsieve.dynamics.guards import Trip, max_forces, temperature_bound_K
 from ionsieve.dynamics.integrators import Method, method
 from ionsieve.dynamics.integrators.method import as_batch
 from ionsieve.dynamics.outbox import Outbox
-from ionsieve.dynamics.packing import Capacity, is_out_of_memory
+from ionsieve.dynamics.packing import Capacity, admit, is_out_of_memory
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.dynamics.state import Control, MDState, kinetic_eV, merge, split, temperature_K, to_device
 from ionsieve.errors import TransientError
 from ionsieve.potentials.base import Evaluation, Potential
 from ionsieve.systems import Batch
+from ionsieve.units import BOLTZMANN_EV_PER_K
 from ionsieve.verdicts import Outcome
 
 __all__ = ["SCALARS", "BatchEngine"]
@@ -90,7 +91,7 @@ class BatchEngine:
 
     def run(self, books: Sequence[Book], should_stop: Callable[[float], bool]) -> None:
         """Advance all books to their ends, or until `should_stop(seconds of a block)` at a guard point."""
-        waiting = deque(sorted(books, key=lambda b: -b.remaining * b.n_atoms))
+        waiting = deque(books)
         with Outbox() as outbox:
             self._outbox = outbox
             last_save, since = time.perf_counter(), 0
@@ -133,13 +134,14 @@ class BatchEngine:
         if not waiting or not self._aligned():
             return
         new: list[Book] = []
+        queue = list(waiting)
         inside = [b.n_atoms for b in self.books]
-        for book in list(waiting):
-            if self.capacity.fits([*inside, *(b.n_atoms for b in new)], book.n_atoms):
-                waiting.remove(book)
-                book.open()
-                if not book.finished:
-                    new.append(book)
+        for i in admit([(b.n_atoms, b.remaining) for b in queue], inside, self.capacity):
+            book = queue[i]
+            waiting.remove(book)
+            book.open()
+            if not book.finished:
+                new.append(book)
         if new:
             self._enter(new)
 
@@ -262,9 +264,9 @@ class BatchEngine:
         frames: list[tuple[Tensor, ...]] = []
         for group in self.groups:
             group.cell_sum = torch.zeros_like(group.state.cells) if group.method.ensemble == "NPT" else None
-        limit = torch.cat([g.control.kT_eV * g.state.dof for g in self.groups]) * (
-            0.5 * self.settings.guards.max_temperature_factor
-        )
+        limit = torch.tensor(
+            [0.5 * b.stream.dof * BOLTZMANN_EV_PER_K * self._hottest(b) for b in books], dtype=torch.float64
+        ).to(self.groups[0].state.energies)
         done, blown = 0, False
         begun = time.process_time()
         refused: dict[int, str] = {}
@@ -479,7 +481,7 @@ class BatchEngine:
             T = temperature_K(kinetic, group.state.dof).tolist()
             energies = group.state.energies.tolist()
             for i, book in enumerate(group.books):
-                bound = self.settings.guards.max_temperature_factor * book.job.temperature_K
+                bound = self._hottest(book)
                 if number in refused:
                     trips[book] = Trip(Outcome.EXPLODED, f"the potential refuses the geometry: {refused[number]}")
                 elif not np.isfinite([T[i], energies[i]]).all():
@@ -487,10 +489,14 @@ class BatchEngine:
                 elif T[i] > bound:
                     trips[book] = Trip(
                         Outcome.EXPLODED,
-                        f"kinetic temperature {T[i]:.0f} K against a target of {book.job.temperature_K:.0f} K",
+                        f"kinetic temperature {T[i]:.0f} K against a target of {book.job.temperature_K:.0f} K "
+                        f"(bound: {bound:.0f} K)",
                     )
                 number += 1
         self._move_on(trips, set())
+
+    def _hottest(self, book: Book) -> float:
+        return temperature_bound_K(self.settings.guards, book.job.temperature_K, book.stream.dof)
 
     def _make_room(
         self, books: list[Book], waiting: deque[Book], frames: list[tuple[Tensor, ...]], done: int, due: np.ndarray
