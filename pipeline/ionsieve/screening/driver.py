@@ -382,6 +382,7 @@ class Driver:
             (
                 kind,
                 {
+                    "t": round(time.time(), 3),
                     "key": task.key,
                     "stage": task.stage,
                     "candidate": task.candidate,

@@ -59,7 +59,10 @@ def driver_script(kind: str, profile: Profile, folder: Path, *, campaign: str, p
     group = profile.driver
     program = "import sys; from ionsieve.cli import main; sys.exit(main())"
     command = shlex.join(
-        [group.python or sys.executable, "-c", program, "resume", str(folder), "--cluster", str(profile_path), "--progress", "plain"]
+        [
+            *(group.python or sys.executable, "-c", program),
+            *("resume", str(folder), "--cluster", str(profile_path), "--progress", "plain"),
+        ]
     )
     header = _header(kind, group, folder, f"ionsieve-{campaign}"[:60])
     requeue = {

@@ -12,14 +12,13 @@ install)
     apt-get install -y -qq slurm-wlm munge >/dev/null
     ;;
 start)
-    mkdir -p "$dir"/{state,spool,munge} /run/munge
-    chmod 700 "$dir/munge"
-    chown munge:munge /run/munge "$dir/munge" 2>/dev/null || true
+    mkdir -p "$dir"/{state,spool} /run/munge
+    chown munge:munge /run/munge
     if [ ! -s /etc/munge/munge.key ]; then dd if=/dev/urandom bs=1 count=1024 of=/etc/munge/munge.key status=none; fi
     chown munge:munge /etc/munge/munge.key /etc/munge /var/lib/munge /var/log/munge; chmod 400 /etc/munge/munge.key
     if ! munge -n >/dev/null 2>&1; then
-        runuser -u munge -- munged --pid-file="$dir/munge/munged.pid"
-        touch "$dir/munge/ours"
+        runuser -u munge -- munged
+        touch "$dir/ours"
     fi
     host=$(hostname -s)
     cpus=$(nproc)
@@ -56,7 +55,6 @@ PartitionName=gpu Nodes=$host Default=YES MaxTime=1-00:00:00 State=UP
 CONF
     echo "NodeName=$host Name=gpu File=/dev/null" >"$dir/gres.conf"
     echo "CgroupAutomount=no" >"$dir/cgroup.conf"
-    sed -i 's/^NodeName=.*/& /' "$dir/slurm.conf"
     echo "SlurmdParameters=config_overrides" >>"$dir/slurm.conf"
     export SLURM_CONF="$dir/slurm.conf"
     slurmctld
@@ -75,6 +73,6 @@ stop)
     for name in slurmd slurmctld; do
         if [ -s "$dir/$name.pid" ]; then kill "$(cat "$dir/$name.pid")" 2>/dev/null || true; fi
     done
-    if [ -e "$dir/munge/ours" ] && [ -s "$dir/munge/munged.pid" ]; then kill "$(cat "$dir/munge/munged.pid")" || true; fi
+    if [ -e "$dir/ours" ] && [ -s /run/munge/munged.pid ]; then kill "$(cat /run/munge/munged.pid)" || true; fi
     ;;
 esac
