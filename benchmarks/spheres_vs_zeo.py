@@ -6,8 +6,8 @@ pyzeo's only door is a file, so its time holds reading the CIF; ours holds every
 works on the radical tessellation at probe radius zero: where touching atoms have one radius the two agree to 0.01 Å;
 where they differ (O next to I, Br, Cl) its free sphere is too small, and its "high accuracy" mode, where its tables
 allow the radii, comes to our value. D_if is the widest cavity on one way of the free sphere, and the ways of a
-symmetric crystal
-are many: there the two may differ by the choice. Atoms are displaced by 1e-4 Å: pyzeo stops on some symmetric cells.
+symmetric crystal are many: there the two may differ by the choice. Atoms are displaced by 1e-4 Å: pyzeo stops on some
+symmetric cells.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Every bottleneck on the percolating paths: the windows that the free sphere meets, whoever named the sites.
 
 At the radius at which the free space first percolates, the open network is a set of cavities joined by windows. All
-windows
-of the percolating part are listed, the narrowest first (it is the free sphere); windows in one place, because their
-polygon has more than three corners, are one; copies with equal atoms, radius and area are one row with a multiplicity.
+windows of the percolating part are listed, the narrowest first (it is the free sphere); windows in one place, because
+their polygon has more than three corners, are one; copies with equal atoms, radius and area are one row with a
+multiplicity.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ Equations (S. Adams & R. Prasada Rao 2011; H. Chen, L. L. Wong & S. Adams 2019: 
          + sum over cations C of  k q_A q_C / (sqrt(n_A n_C) r) · erfc( r / (f (ρ_A + ρ_C)) )
 
 Symbols   r distance from the grid point (Å); α = 1/b; k = 14.4 eV Å; q charges; n principal quantum numbers; ρ
-covalent radii;
-f = 0.74. The mobile ions themselves are left out: this is the landscape that one ion sees in the bare framework. A
-barrier is the level, above the lowest point, at which the region below it percolates in 1, 2 or 3 dimensions.
+covalent radii; f = 0.74. The mobile ions themselves are left out: this is the landscape that one ion sees in the bare
+framework. A barrier is the level, above the lowest point, at which the region below it percolates in 1, 2 or 3
+dimensions.
 
 Not for   absolute activation energies: a rigid framework without the other mobile ions; barriers rank, they do not
 predict.
@@ -57,8 +57,7 @@ class Landscape:
         Percolation barriers in 1, 2 and 3 dimensions above the lowest point; None above 10 eV.
     path_A
         (K, 3) Å, a way from the lowest point of the widest region to its own image just above the 1D barrier; empty
-        when
-        nothing percolates.
+        when nothing percolates.
     """
 
     energy_eV: NDArray[np.float64]

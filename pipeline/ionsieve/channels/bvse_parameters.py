@@ -6,8 +6,8 @@ Morse part, per mobile ion and anion: the equilibrium distance R_min and the bon
     D0 = k b² |V_A V_X| / (2 R_min sqrt(n_A n_X)),   k = 14.4 eV Å, V valence, n principal quantum number
 
 so that the table holds two numbers a pair. Entries whose slope is negative in the circulating table (Mg-Se, Mg-Te,
-Mg-I, Ca-Br, Ca-Te,
-Ca-I) are errors of transcription and left out: a structure that needs them gets no landscape rather than a wrong one.
+Mg-I, Ca-Br, Ca-Te, Ca-I) are errors of transcription and left out: a structure that needs them gets no landscape rather
+than a wrong one.
 
 Coulomb part, between cations: covalent radii as in softBV [3]; Cordero's (10.1039/b801115j) for ions that are not
 listed.

@@ -64,8 +64,7 @@ class Framework:
         Element of the mobile ion; `mobile_charge`, `ion_radius` (Å) its charge number and radius.
     sites, labels
         (M, 3) Å and M labels of the mobile sites, occupied or empty; sites on which a framework atom sits (a dopant
-        that
-        does not move) are left out.
+        that does not move) are left out.
     mobile_indices
         Rows of the mobile atoms in the structure given.
     radius_table

@@ -1,14 +1,11 @@
 """Gates: the windows of anions that a jump between two neighbouring mobile sites passes.
 
 Definition. The anions alone are triangulated (the dual of their power diagram). Every straight jump between two
-neighbouring
-sites crosses faces of this triangulation; a face is a *gate* when it is a true window: the free space is narrowest
-there,
-because the face's tangent circle lies inside the face and between the two cavities that it joins. Faces that merely
-cut a
-cavity in two (the inner diagonals of an octahedron) are thereby left out. A jump that crosses no true window but some
-face keeps the narrowest face; a jump that crosses no face stays in one cavity and has no gate. A window in which a site
-itself lies is named only where it is the narrowest of the jump.
+neighbouring sites crosses faces of this triangulation; a face is a *gate* when it is a true window: the free space is
+narrowest there, because the face's tangent circle lies inside the face and between the two cavities that it joins.
+Faces that merely cut a cavity in two (the inner diagonals of an octahedron) are thereby left out. A jump that crosses
+no true window but some face keeps the narrowest face; a jump that crosses no face stays in one cavity and has no gate.
+A window in which a site itself lies is named only where it is the narrowest of the jump.
 
 Neighbouring sites: no third site lies in the sphere on the jump as diameter (Gabriel graph), so that a jump is a
 single step.

@@ -1,10 +1,8 @@
 """Percolation of a scalar field on a periodic grid: the level at which the region below it leads through the crystal.
 
 The region below a level is cut into connected pieces inside the cell (26 neighbours, `scipy.ndimage.label`); pieces
-that
-touch over a face of the cell are joined with the lattice vector of that step (`PeriodicClusters`); the level is found
-by
-bisection.
+that touch over a face of the cell are joined with the lattice vector of that step (`PeriodicClusters`); the level is
+found by bisection.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 
 A cavity is a vertex of the free-space network whose clearance reaches a fraction of the ion's radius. Vertices of one
 cavity (nearer than `merge_A`) are one, at the widest; cavities that are symmetry copies are one row with their
-multiplicity;
-cavities on known mobile sites are named after them. The rows can be pasted under ``mobile_sites`` of a prototype's
-YAML.
+multiplicity; cavities on known mobile sites are named after them. The rows can be pasted under ``mobile_sites`` of a
+prototype's YAML.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from ionsieve.records.measurement import GateMotion
 __all__ = ["GateSeries", "crossings", "gates_along", "gates_in_motion", "summarise_gates"]
 
 _CHUNK_VALUES = 4_000_000
+_STEPS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -132,21 +133,26 @@ def _measure(xp: Any, corners: list[Any], radii: Any, same: bool) -> tuple[Any, 
     return area, circumradius, xp.where(obtuse, xp.maximum(first, second), circumradius) - radii[None, :, 0]
 
 
+def _largest_step(path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Largest distance (K,) of each of K points from its place in the first of the frames (F, K, 3)."""
+    return np.asarray(np.linalg.norm(path - path[:1], axis=-1).max(axis=0))
+
+
 def crossings(
     positions: Any, cells: Any, gates: GateSet, mobile: NDArray[np.int64], *, reach_A: float = 4.0
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return every passage of a mobile ion through a gate: frame (after), gate, direction (+1 or -1).
 
     An ion passes when the straight line between its positions in successive frames crosses the plane of the gate's
-    three
-    anions (each frame's own) inside the triangle, widened by a quarter.
+    three anions (each frame's own) inside the triangle, widened by a quarter.
 
     Parameters
     ----------
     positions, cells
         As in `gates_along`; `mobile` (M,) rows of the mobile ions.
     reach_A
-        Ions farther than this from a gate's centre are not looked at.
+        Ions that stay farther than this from a gate's centre are not looked at; the cell should be twice as wide, so that
+        one image of an ion is enough.
     """
     x = np.asarray(positions, dtype=np.float64)
     h = np.asarray(cells, dtype=np.float64)
@@ -157,32 +163,36 @@ def crossings(
     if frames < 2 or len(gates) == 0 or len(ions) == 0:
         return none
     shifts = _frame_shifts(gates, x[0], h[0])
-    images = gates.images - shifts[gates.atoms]
-    inverse = np.linalg.inv(h)
+    images = (gates.images - shifts[gates.atoms]).astype(np.float64)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = []
-    step = max(2, _CHUNK_VALUES // max(12 * len(gates) * len(ions), 1))
-    for begin in range(0, frames - 1, step):
-        stop = min(begin + step, frames - 1)
+    for begin in range(0, frames - 1, _STEPS_AT_ONCE):
+        stop = min(begin + _STEPS_AT_ONCE, frames - 1)
         window = slice(begin, stop + 1)
-        corners = x[window][:, gates.atoms] + np.einsum("gki,fij->fgkj", images.astype(np.float64), h[window])
+        corners = x[window][:, gates.atoms] + np.einsum("gki,fij->fgkj", images, h[window])
         centre = corners.mean(axis=2)
         path = x[window][:, ions]
-        # nearest image of each ion to each gate, in the cell of each frame; the same image serves both ends of a step
-        fractional = np.einsum("fgmi,fij->fgmj", path[:, None] - centre[:, :, None], inverse[window])
-        image = np.round(fractional[:-1])
-        before = path[:-1, None] - np.einsum("fgmi,fij->fgmj", image, h[window][:-1])
-        near = np.linalg.norm(before - centre[:-1, :, None], axis=-1) < reach_A
-        f, g, m = np.nonzero(near)
-        if len(f) == 0:
+        # pairs that can meet within the window: near at its first frame, allowing for all motion in it; the image that
+        # is nearest then serves the whole window
+        fractional = (path[0][None] - centre[0][:, None]) @ np.linalg.inv(h[begin])
+        image = np.round(fractional)
+        apart = np.linalg.norm((fractional - image) @ h[begin], axis=-1)
+        walked = _largest_step(path)[None, :] + _largest_step(centre)[:, None]
+        extent = 1.5 * np.linalg.norm(corners[0] - centre[0][:, None], axis=-1).max(axis=-1)
+        g, m = np.nonzero(apart < np.minimum(extent, reach_A)[:, None] + walked)
+        if len(g) == 0:
             continue
-        start = before[f, g, m] - centre[f, g]
-        after = path[1:][f, m] - np.einsum("ki,kij->kj", image[f, g, m], h[window][1:][f]) - centre[1:][f, g]
-        mean_corners = 0.5 * (corners[f, g] - centre[f, g][:, None] + corners[1:][f, g] - centre[1:][f, g][:, None])
-        fraction, weights = pierce(start, after, mean_corners)
-        hit = (fraction > 0) & (fraction <= 1) & (weights.min(axis=1) >= -0.25)
-        normal = np.cross(mean_corners[:, 1] - mean_corners[:, 0], mean_corners[:, 2] - mean_corners[:, 0])
-        sign = np.sign(np.einsum("ki,ki->k", after - start, normal)).astype(np.int64)
-        found.append((f[hit] + begin + 1, g[hit], sign[hit]))
+        offset = np.einsum("ki,fij->fkj", image[g, m], h[window])
+        relative = path[:, m] - offset - centre[:, g]
+        local = corners[:, g] - centre[:, g][:, :, None]
+        mean_corners = 0.5 * (local[:-1] + local[1:])
+        start, end = relative[:-1], relative[1:]
+        fraction, weights = pierce(start, end, mean_corners)
+        hit = (fraction > 0) & (fraction <= 1) & (weights.min(axis=-1) >= -0.25)
+        f, k = np.nonzero(hit)
+        face = mean_corners[f, k]
+        normal = np.cross(face[:, 1] - face[:, 0], face[:, 2] - face[:, 0])
+        sign = np.sign(np.einsum("ki,ki->k", (end - start)[f, k], normal)).astype(np.int64)
+        found.append((f + begin + 1, g[k], sign))
     if not found:
         return none
     frame, gate, direction = (np.concatenate([part[i] for part in found]) for i in range(3))
@@ -233,8 +243,7 @@ def summarise_gates(
     -------
     tuple of GateMotion
         `jump_correlation` is the Pearson correlation, over frames and gates of a type, between the free radius and
-        being in
-        use: positive when ions pass while the gate is wide. None without passages.
+        being in use: positive when ions pass while the gate is wide. None without passages.
     """
     area, free = np.asarray(series.area, dtype=np.float64), np.asarray(series.free_radius, dtype=np.float64)
     frames = len(area)

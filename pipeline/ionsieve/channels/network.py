@@ -53,8 +53,7 @@ class Network:
         (E, 3) Å, the narrowest point; (E, 3) the framework atoms around it and (E, 3, 3) their lattice shifts.
     is_window
         (E,) whether the narrowest point is a true window (the edge crosses the triangle of its atoms) rather than one
-        of
-        the edge's ends.
+        of the edge's ends.
     probe
         Radius t of the power diagram, Å; `reach` is that of `PowerDiagram`.
     """

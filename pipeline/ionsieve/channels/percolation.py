@@ -1,9 +1,8 @@
 """When does a periodic graph percolate, and in how many dimensions? Union-find with lattice vectors.
 
 Edges enter in the order of falling (or rising) level. Each node knows its root and the lattice vector to it. An edge
-inside
-one cluster closes a loop; the loop's lattice vector, when not zero, is a direction in which the cluster meets its own
-image. The rank of these vectors is the dimension in which the cluster percolates.
+inside one cluster closes a loop; the loop's lattice vector, when not zero, is a direction in which the cluster meets
+its own image. The rank of these vectors is the dimension in which the cluster percolates.
 """
 
 from __future__ import annotations
@@ -120,14 +119,12 @@ class Percolation:
         Level at which a cluster first percolates along each lattice vector; None when never.
     members
         For 1, 2, 3 dimensions: (count,) whether each node belongs to a cluster that percolates in so many dimensions
-        at that
-        level (edges within `tie` of it count as open: symmetry makes equals, rounding orders them).
+        at that level (edges within `tie` of it count as open: symmetry makes equals, rounding orders them).
     critical
         For 1, 2, 3 dimensions: the edge that completed it, or -1.
     loop
         Nodes on the way that first leads to its own image: the critical edge and the way back over the edges that
-        opened
-        first (the widest way between any two of its nodes).
+        opened first (the widest way between any two of its nodes).
     """
 
     levels: tuple[float | None, float | None, float | None]

@@ -15,8 +15,7 @@ class ChannelSettings(Frozen):
     """How channels are measured and which candidates the sieve excludes.
 
     A threshold that is ``None`` (``null`` in a campaign) is off. The defaults are argued in docs/theory/channels.md:
-    they lie below
-    every known conductor of the prototype library, so that only cages that are shut are spared the MD.
+    they lie below every known conductor of the prototype library, so that only cages that are shut are spared the MD.
     """
 
     radii: Literal["shannon", "shannon_crystal"] = Field(
