@@ -6,8 +6,9 @@ J.
 Comput. 16 (1987) 78), which Qhull computes. A vertex of the diagram is a lower facet (four atoms), an edge is a ridge
 (three atoms) between two facets.
 
-Crystals are degenerate: many atoms on one sphere. Atoms and lattice vectors are therefore displaced by up to `joggle_A` (the same for
-all images, the same for the same input), which makes the diagram unique and changes lengths by no more than that.
+Crystals are degenerate: many atoms on one sphere. Atoms and lattice vectors are therefore displaced by up to
+`joggle_A` (the same for all images, the same for the same input), which makes the diagram unique and changes lengths by
+no more than that.
 """
 
 from __future__ import annotations
