@@ -13,7 +13,14 @@ from ionsieve.ranking.elements import COST_SOURCE, HAZARD_SOURCE
 from ionsieve.ranking.imported import ImportedColumns, read_columns
 from ionsieve.ranking.pareto import fronts
 from ionsieve.ranking.posterior import Posterior, RankStatistics, ln_sigma_of, sample, statistics
-from ionsieve.ranking.properties import bottleneck_of, descriptors_of, element_columns, first_failure, worst_flags
+from ionsieve.ranking.properties import (
+    bottleneck_of,
+    descriptors_of,
+    element_columns,
+    expansion_columns,
+    first_failure,
+    worst_flags,
+)
 from ionsieve.ranking.scores import oriented, score
 from ionsieve.ranking.settings import HardLimit, RankingSettings
 from ionsieve.ranking.trust import trust
@@ -152,6 +159,7 @@ def rank(
         column_sources={
             "cost_class": COST_SOURCE,
             "hazard_class": HAZARD_SOURCE,
+            "linear_expansion_per_K": "from the volumes of the runs, where the cell followed the temperature",
             **dict.fromkeys(imported.names, f"imported from {imported.source}"),
         },
         settings=settings.model_dump(mode="json"),
@@ -173,7 +181,7 @@ def _row(
         candidate=candidate,
         estimate=estimate,
         bottleneck=bottleneck_of(described, measured),
-        columns={**element_columns(candidate), **further},
+        columns={**element_columns(candidate), **expansion_columns(measured), **further},
         flags=worst_flags(
             candidate.flags,
             estimate.flags if estimate else (),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -10,7 +11,14 @@ from ionsieve.ranking.elements import dearest, most_hazardous
 from ionsieve.records import Candidate, Estimate, Measurement, StaticDescriptors
 from ionsieve.verdicts import Flag, Outcome, Verdict
 
-__all__ = ["RADIUS_TABLE_ERROR_A", "bottleneck_of", "descriptors_of", "element_columns", "worst_flags"]
+__all__ = [
+    "RADIUS_TABLE_ERROR_A",
+    "bottleneck_of",
+    "descriptors_of",
+    "element_columns",
+    "expansion_columns",
+    "worst_flags",
+]
 
 #: How far tables of ionic radii differ for the anions met here (Å): the least uncertainty of any free radius.
 RADIUS_TABLE_ERROR_A = 0.05
@@ -74,6 +82,27 @@ def element_columns(candidate: Candidate) -> dict[str, float | str | None]:
 
 def _symbols(formula: str) -> tuple[str, ...]:
     return tuple(sorted(set(re.findall(r"[A-Z][a-z]?", formula))))
+
+
+def expansion_columns(measured: Sequence[Measurement]) -> dict[str, float | str | None]:
+    """Return the linear thermal expansion (1/K) where the cell followed the temperature, nothing where it was held.
+
+    Least squares of ln V against T over the runs, divided by three; its standard error stands beside it.
+    """
+    points = sorted({(m.temperature_K, round(m.volume_A3 / m.n_mobile, 9)) for m in measured})
+    temperatures = {T for T, _ in points}
+    if len(temperatures) < 3 or max(v for _, v in points) / min(v for _, v in points) < 1 + 1e-4:
+        return {}
+    mean_T = fmean(T for T, _ in points)
+    mean_v = fmean(math.log(v) for _, v in points)
+    spread = sum((T - mean_T) ** 2 for T, _ in points)
+    slope = sum((T - mean_T) * (math.log(v) - mean_v) for T, v in points) / spread
+    rest = sum((math.log(v) - mean_v - slope * (T - mean_T)) ** 2 for T, v in points)
+    error = math.sqrt(rest / (len(points) - 2) / spread)
+    return {
+        "linear_expansion_per_K": float(f"{slope / 3:.6g}"),
+        "linear_expansion_error_per_K": float(f"{error / 3:.6g}"),
+    }
 
 
 def worst_flags(*groups: Sequence[Flag]) -> tuple[Flag, ...]:

@@ -1,8 +1,8 @@
 """Where the mobile ion was: the densest cells of a grid over one trajectory, for the 3D view.
 
 Definition   seen from the framework (its mean drift against the reference structure removed), the fractional
-             coordinates of the mobile ions counted on a grid of about `SPACING_A`; kept are the densest cells that together
-             hold `FRACTION` of all counts, at most `MOST_POINTS`.
+             coordinates of the mobile ions counted on a grid of about `SPACING_A`; kept are the densest cells that
+             together hold `FRACTION` of all counts, at most `MOST_POINTS`.
 Validity     a picture of channels, not a measurement: a short run leaves cells unvisited that an ion would reach.
 """
 

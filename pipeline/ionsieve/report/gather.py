@@ -20,6 +20,7 @@ from ionsieve.records import (
     RunRecord,
     StaticDescriptors,
 )
+from ionsieve.report import stability
 from ionsieve.report.density import best_run, from_trajectory
 from ionsieve.report.source import CampaignResults, Density, Event
 from ionsieve.stages import rank
@@ -50,6 +51,9 @@ def gather(folder: Path) -> CampaignResults:
     runs = _read(store, keys, "simulate", RunRecord)
     relaxed = _read(store, keys, "relax", RelaxedConfiguration)
     ranking = store.get(request.key, Ranking) or rank.run(request, store)
+    potential = next(iter([*(r.potential for r in runs), *(r.potential for r in relaxed)]), None)
+    if (folder / stability.FILE).exists():
+        ranking = stability.add_columns(ranking, folder / stability.FILE, potential.name if potential else "")
     return CampaignResults(
         name=campaign.name,
         ranking=ranking,
@@ -65,7 +69,7 @@ def gather(folder: Path) -> CampaignResults:
         measurements=tuple(sorted(_read(store, keys, "measure", Measurement), key=lambda m: m.run_id)),
         estimates=tuple(sorted(_read(store, keys, "fit", CandidateEstimate), key=lambda e: e.candidate_id)),
         densities=_densities(store, ranking, runs, relaxed),
-        potential=next(iter([*(r.potential for r in runs), *(r.potential for r in relaxed)]), None),
+        potential=potential,
         versions=_versions(),
         cost=_cost(runs, relaxed),
         progress={name: len(keys.get(name, ())) for name in _STAGES},

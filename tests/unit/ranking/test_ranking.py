@@ -31,7 +31,7 @@ from ionsieve.ranking import (
 from ionsieve.ranking.elements import dearest, most_hazardous
 from ionsieve.ranking.posterior import ln_sigma_of, sample, statistics
 from ionsieve.ranking.scores import desirability, score
-from ionsieve.records import Candidate, CandidateEstimate, Estimate, Ranking, StaticDescriptors
+from ionsieve.records import Candidate, CandidateEstimate, Estimate, Measurement, Ranking, StaticDescriptors
 from ionsieve.verdicts import Flag, Outcome, Verdict
 
 
@@ -389,3 +389,39 @@ def test_the_settings_import_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(out.stdout) == []
+
+
+def volume_run(temperature_K: float, volume_A3: float) -> Measurement:
+    nothing = {
+        key: Estimate.refused(quantity, "not measured")
+        for key, quantity in (
+            ("tracer_diffusivity", "tracer_diffusivity"),
+            ("charge_diffusivity", "charge_diffusivity"),
+            ("conductivity", "conductivity"),
+            ("charge_conductivity", "charge_conductivity"),
+            ("inverse_haven_ratio", "inverse_haven_ratio"),
+        )
+    }
+    return Measurement(
+        run_id=f"r{temperature_K:g}",
+        configuration_id="a--c0",
+        candidate_id="a",
+        temperature_K=temperature_K,
+        mobile_ion="Na",
+        mobile_charge=1,
+        n_mobile=10,
+        volume_A3=volume_A3,
+        length_ps=10.0,
+        **nothing,
+    )
+
+
+def test_thermal_expansion_is_read_from_cells_that_follow_the_temperature():
+    alpha = 3e-5
+    grown = [volume_run(T, 1000 * math.exp(3 * alpha * (T - 300))) for T in (600.0, 800.0, 1000.0, 1200.0)]
+    row = rank([measured("a", 1e-3)], candidates={"a": candidate("a")}, measurements=grown).rows[0]
+    assert row.columns["linear_expansion_per_K"] == pytest.approx(alpha, rel=1e-4)
+    assert row.columns["linear_expansion_error_per_K"] < 1e-9
+    held = [volume_run(T, 1000.0) for T in (600.0, 800.0, 1000.0)]
+    row = rank([measured("a", 1e-3)], candidates={"a": candidate("a")}, measurements=held).rows[0]
+    assert "linear_expansion_per_K" not in row.columns
