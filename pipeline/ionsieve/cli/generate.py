@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ionsieve.generate import GenerateSettings
+    from ionsieve.records import Candidate, GeneratedCandidate
 
 __all__ = ["register"]
 
@@ -17,16 +23,22 @@ def register(app: typer.Typer) -> None:
     def generate(
         campaign: Annotated[str, typer.Argument(help="Campaign YAML, or the name of a shipped one.")],
         out: Annotated[Path, typer.Option("--out", "-o", help="Folder for structures, records and table.")],
+        processes: Annotated[int, typer.Option("--processes", "-j", min=1, help="Processes that order cells.")] = 1,
         dry: Annotated[
             bool, typer.Option("--dry", help="Only the table of candidates, nothing ordered or written.")
         ] = False,
     ) -> int:
         """Make the doped supercells of a campaign: CIF, POSCAR, extxyz, records and a table."""
+        import functools
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+        from contextlib import ExitStack
+
         from rich.console import Console
         from rich.progress import track
 
         from ionsieve.campaign import load_campaign
-        from ionsieve.generate import configure, expand, export
+        from ionsieve.generate import expand, export
         from ionsieve.records import GeneratedCandidate
 
         plan = load_campaign(campaign)
@@ -34,18 +46,32 @@ def register(app: typer.Typer) -> None:
         if dry:
             _table([GeneratedCandidate(candidate=c) for c in candidates])
             return 0
-        made = []
         console = Console(stderr=True)
-        for candidate in track(candidates, description="generating", console=console, disable=not console.is_terminal):
-            done, configurations = configure(candidate, plan.generate, seed=plan.seed)
-            made.append(GeneratedCandidate(candidate=done, configurations=configurations))
+        work = functools.partial(_make, settings=plan.generate, seed=plan.seed)
+        with ExitStack() as stack:
+            steps: Iterable[GeneratedCandidate] = map(work, candidates)
+            if processes > 1:
+                context = multiprocessing.get_context("spawn")
+                pool = stack.enter_context(ProcessPoolExecutor(processes, mp_context=context))
+                steps = pool.map(work, candidates, chunksize=4)
+            quiet = not console.is_terminal
+            made = list(track(steps, total=len(candidates), description="generating", console=console, disable=quiet))
         path = export(made, out)
         _table(made)
         typer.echo(f"wrote {sum(len(m.configurations) for m in made)} structures and {path}")
         return 0
 
 
-def _table(made: list) -> None:  # type: ignore[type-arg]  # of GeneratedCandidate, imported where it is made
+def _make(candidate: Candidate, *, settings: GenerateSettings, seed: int) -> GeneratedCandidate:
+    """Order one candidate; runs in a worker process."""
+    from ionsieve.generate import configure
+    from ionsieve.records import GeneratedCandidate
+
+    done, configurations = configure(candidate, settings, seed=seed)
+    return GeneratedCandidate(candidate=done, configurations=configurations)
+
+
+def _table(made: list[GeneratedCandidate]) -> None:
     from rich.console import Console
     from rich.table import Table
 

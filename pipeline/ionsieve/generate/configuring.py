@@ -79,6 +79,11 @@ def configure(
         configurations.append(
             _configuration(candidate, prototype, problem, ordered, assembled, settings, index, chosen, scale)
         )
+    rejected = [f"{c.configuration_id}: {c.reason}" for c in configurations if c.outcome is not Outcome.COMPLETED]
+    if rejected:
+        candidate = candidate.model_copy(
+            update={"provenance": {**candidate.provenance, "rejected_configurations": rejected}}
+        )
     good = [c for c in configurations if c.outcome is Outcome.COMPLETED]
     if not good:
         first = configurations[0]

@@ -3,7 +3,7 @@
 Every bond between ions of opposite charge in the average structure changes by the difference of its tabulated lengths
 R0 (O'Keeffe and Brese 1991) before and after the substitution; the cell scales with the mean relative change, bonds
 weighted by the square root of their valence, so that neither the stiff short bonds of polyanions nor distant contacts
-rule alone. Checked on pairs of shipped prototypes: complete substitutions (Br for Cl, Se for S, Sb for P, K for Na) come out
+rule alone. Checked on pairs of shipped prototypes: complete substitutions (Br for Cl, Se for S, Sb for P, K for Na) lie
 within 1.6 % of the published lengths, dilute ones in proportion.
 """
 

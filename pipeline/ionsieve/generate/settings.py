@@ -218,7 +218,7 @@ class Recipe(Frozen):
     )
     grid: GridSettings | None = Field(None, description="every dopant on every allowed site at every level")
     compensation: Mechanism | CompensationSettings | None = Field(None, description="overrides the campaign's")
-    supercell: SupercellSettings | None = Field(None, description="overrides the campaign's")
+    supercell: SupercellSettings | None = Field(None, description="what differs from the campaign's")
     oxidation_states: dict[str, int] = Field({}, description="charges of dopants where the usual one is not meant")
 
     @field_validator("formula")
@@ -267,5 +267,8 @@ class GenerateSettings(Frozen):
         return chosen if isinstance(chosen, CompensationSettings) else CompensationSettings(mechanism=chosen)
 
     def supercell_of(self, recipe: Recipe) -> SupercellSettings:
-        """The recipe's supercell settings, or the campaign's."""
-        return recipe.supercell or self.supercell
+        """The campaign's supercell settings, with what the recipe states in their place."""
+        if recipe.supercell is None:
+            return self.supercell
+        stated = {k: getattr(recipe.supercell, k) for k in recipe.supercell.model_fields_set}
+        return self.supercell.model_copy(update=stated)

@@ -201,6 +201,10 @@ def test_the_commands(tmp_path: Path) -> None:
     assert "1 refused" in result.output
     assert "leaves -0.125 charges" in " ".join(result.output.split())
     assert len(list((tmp_path / "out" / "structures").glob("*.cif"))) >= 1
+    result = run(app, ["generate", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "two"), "-j", "2"])
+    assert result.exit_code == 0, result.output
+    one = {p.name: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert {p.name: p.read_bytes() for p in (tmp_path / "two").rglob("*") if p.is_file()} == one
     result = run(app, ["prototypes"])
     assert "34 prototypes" in result.output
     assert "Na3Zr2Si2PO12_R-3c" in result.output
