@@ -23,6 +23,7 @@ from ionsieve.dynamics.guards import Trip, closest_approach_A, find_bonds, frame
 from ionsieve.dynamics.integrators import method
 from ionsieve.dynamics.jobs import Job, Progress, Segment, plan, time_step_fs
 from ionsieve.dynamics.noise import Stream
+from ionsieve.dynamics.online import OnlineMSD
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.dynamics.start import for_method, initial_state
 from ionsieve.dynamics.state import MDState, Target
@@ -79,6 +80,7 @@ class Book:
             "engine": settings.engine,
             "dt_fs": self.dt_fs,
             "frame_interval_fs": settings.frame_interval_fs,
+            "sample_interval_fs": settings.sample_interval_fs,
             "tau_fs": settings.tau_fs,
             "friction_per_ps": settings.friction_per_ps,
             "chain_length": settings.chain_length,
@@ -99,6 +101,11 @@ class Book:
         self.reference = np.asarray(job.atoms.positions, dtype=np.float64)
         self.volume_start = float(job.atoms.cell.volume)
         self.last_good = 0
+        self.mobile_mask = np.isin(np.array(job.atoms.get_chemical_symbols()), list(job.mobile))
+        self.sample_stride = round(settings.sample_interval_fs / self.dt_fs) if settings.sample_interval_fs else 0
+        if not self.mobile_mask.any():
+            self.sample_stride = 0
+        self.online: OnlineMSD | None = OnlineMSD(int(self.mobile_mask.sum())) if self.sample_stride else None
         self._pending: list[tuple[NDArray[Any], ...]] = []
         self._writer: Writer | None = None
         self._opened = False
@@ -126,6 +133,8 @@ class Book:
             if memory["trip"]:
                 self.trip = Trip(_OUTCOMES[memory["trip"][0]], memory["trip"][1])
             self.reference, self.cell_sum = saved.arrays["reference"], saved.arrays["cell_sum"]
+            if self.online is not None:
+                self.online = OnlineMSD(int(self.mobile_mask.sum()), saved.arrays)
             self.last_good = self.step
         else:
             self.state = initial_state(
@@ -220,7 +229,21 @@ class Book:
         steps = np.arange(first + 1, first + count + 1) - self.produce_start
         return np.asarray((steps % self.stride == 0) & self.producing)
 
+    def samples_due(self, first: int, count: int) -> NDArray[np.bool_]:
+        """(count,) which of the steps ``first + 1 ... first + count`` give a sample of the running MSD."""
+        if not self.sample_stride:
+            return np.zeros(count, bool)
+        steps = np.arange(first + 1, first + count + 1) - self.produce_start
+        return np.asarray((steps % self.sample_stride == 0) & self.producing)
+
     # ---------------------------------------------------------------- what happens
+
+    def sample(self, positions: NDArray[np.floating[Any]]) -> None:
+        """Give the running MSD its samples, (F, N, 3), Å."""
+        assert self.online is not None
+        for x in positions:
+            frame = x[self.mask].mean(axis=0, dtype=np.float64) if self.mask.any() else 0.0
+            self.online.add(x[self.mobile_mask].astype(np.float64) - frame)
 
     def record(
         self,
@@ -238,6 +261,8 @@ class Book:
         assert self.state is not None
         positions = self.state.positions.cpu().numpy()
         self.reference = positions.copy()
+        if self.online is not None:
+            self.sample(positions[None])
         self.record(
             np.array([self.step]),
             positions[None].astype(np.float32),
@@ -335,7 +360,11 @@ class Book:
                 "restarts": self.restarts,
                 "trip": [self.trip.outcome.value, self.trip.reason] if self.trip else None,
             },
-            arrays={"reference": self.reference, "cell_sum": self.cell_sum.copy()},
+            arrays={
+                "reference": self.reference,
+                "cell_sum": self.cell_sum.copy(),
+                **(self.online.arrays() if self.online is not None else {}),
+            },
         )
         writer = self._open_writer() if pending or self._writer else None
 
@@ -386,7 +415,10 @@ class Book:
         if self._writer is None:
             return
         if len(self._writer):
-            self._writer.publish()
+            extra = {}
+            if self.online is not None:
+                extra["online_msd"] = self.online.result(self.sample_stride * self.dt_fs * 1e-3)
+            self._writer.publish(extra=extra)
         else:
             self._writer.close()
             self._writer.journal.path.unlink()

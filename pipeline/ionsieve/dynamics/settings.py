@@ -109,6 +109,12 @@ class DynamicsSettings(Frozen):
         gt=0,
         description="Time between stored frames; an ion's attempt takes 100 to 300 fs, so 20 fs resolves jumps.",
     )
+    sample_interval_fs: float | None = Field(
+        default=None,
+        gt=0,
+        description="Time between samples of the running MSD (batch engine), finer than the stored frames: a "
+        "screening run may then store few frames. None: no running MSD.",
+    )
     tau_fs: float = Field(
         default=200.0, gt=0, description="Time constant of CSVR and Nose-Hoover: twice a vibration, far below a jump."
     )
@@ -157,10 +163,9 @@ class DynamicsSettings(Frozen):
 
     @model_validator(mode="after")
     def _whole_steps(self) -> Self:
-        for name in ("dt_fs", "dt_hydrogen_fs"):
-            ratio = self.frame_interval_fs / getattr(self, name)
-            if abs(ratio - round(ratio)) > 1e-9 or round(ratio) < 1:
-                raise ValueError(
-                    f"frame_interval_fs = {self.frame_interval_fs} is no multiple of {name} = {getattr(self, name)}"
-                )
+        for interval in ("frame_interval_fs", "sample_interval_fs"):
+            for name in ("dt_fs", "dt_hydrogen_fs"):
+                length, dt = getattr(self, interval), getattr(self, name)
+                if length is not None and (abs(length / dt - round(length / dt)) > 1e-9 or round(length / dt) < 1):
+                    raise ValueError(f"{interval} = {length} is no multiple of {name} = {dt}")
         return self

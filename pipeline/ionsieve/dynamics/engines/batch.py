@@ -260,7 +260,8 @@ class BatchEngine:
         count = min(b.until_guard() for b in books)
         self._draw_noise(count)
         due = np.array([b.due(b.step, count) for b in books])
-        wanted = [bool(due[:, k].any()) for k in range(count)]
+        samples = np.array([b.samples_due(b.step, count) for b in books])
+        wanted = [bool(due[:, k].any() or samples[:, k].any()) for k in range(count)]
         frames: list[tuple[Tensor, ...]] = []
         for group in self.groups:
             group.cell_sum = torch.zeros_like(group.state.cells) if group.method.ensemble == "NPT" else None
@@ -274,7 +275,7 @@ class BatchEngine:
             try:
                 kinetic = self._step(k)
             except _OutOfMemoryError:
-                self._make_room(books, waiting, frames, done, due)
+                self._make_room(books, waiting, frames, due[:, :done], samples[:, :done])
                 return done
             except _RefusedError as refusal:
                 refused = refusal.reasons
@@ -288,7 +289,7 @@ class BatchEngine:
                 break
         self.steps_done += done
         self._account(books, done, time.process_time() - begun)
-        self._hand_out(books, frames, due[:, :done])
+        self._hand_out(books, frames, due[:, :done], samples[:, :done])
         if blown or refused:
             self._evict_blown(refused)
         return done
@@ -372,13 +373,15 @@ class BatchEngine:
             self._cat([g.method.conserved(g.state, g.control) for g in groups]),
         )
 
-    def _hand_out(self, books: list[Book], frames: list[tuple[Tensor, ...]], due: np.ndarray) -> None:
+    def _hand_out(
+        self, books: list[Book], frames: list[tuple[Tensor, ...]], due: np.ndarray, samples: np.ndarray
+    ) -> None:
         """Give every book its frames: one copy from the device a block."""
         if not frames:
             return
         columns = [torch.stack(column).cpu().numpy() for column in zip(*frames, strict=True)]
         positions, cells, *scalars = columns
-        taken = np.flatnonzero(due.any(axis=0))
+        taken = np.flatnonzero(due.any(axis=0) | samples.any(axis=0))
         atom = 0
         for i, book in enumerate(books):
             rows = np.flatnonzero(due[i, taken])
@@ -390,6 +393,9 @@ class BatchEngine:
                     cells[rows, i],
                     {name: values[rows, i] for name, values in zip(SCALARS, scalars, strict=True)},
                 )
+            chosen = np.flatnonzero(samples[i, taken])
+            if len(chosen):
+                book.sample(positions[chosen, atom : atom + book.n_atoms])
             atom += book.n_atoms
 
     def _account(self, books: list[Book], done: int, seconds: float) -> None:
@@ -499,12 +505,18 @@ class BatchEngine:
         return temperature_bound_K(self.settings.guards, book.job.temperature_K, book.stream.dof)
 
     def _make_room(
-        self, books: list[Book], waiting: deque[Book], frames: list[tuple[Tensor, ...]], done: int, due: np.ndarray
+        self,
+        books: list[Book],
+        waiting: deque[Book],
+        frames: list[tuple[Tensor, ...]],
+        due: np.ndarray,
+        samples: np.ndarray,
     ) -> None:
         """After running out of memory: keep what was done, send half of the systems back to wait, lower the bound."""
+        done = due.shape[1]
         self.steps_done += done
         self._account(books, done, 0.0)
-        self._hand_out(books, frames, due[:, :done])
+        self._hand_out(books, frames, due, samples)
         if len(books) == 1:
             raise TransientError(
                 "one system alone does not fit into the device's memory",
