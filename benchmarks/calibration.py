@@ -1,7 +1,7 @@
 """Are the error bars true? Coverage of claimed intervals on walks with known D: ours, pymatgen, kinisi, He-Zhu-Mo.
 
-For each code: bias, true spread between replicas and mean claimed error in per cent of the true D, and which part of the
-replicas holds the true D in its 68 and 95 % interval. An honest code shows 0.68 and 0.95, and claims its spread.
+For each code: bias, true spread between replicas and mean claimed error in per cent of the true D, and which part of
+the replicas holds the true D in its 68 and 95 % interval. An honest code shows 0.68 and 0.95, and claims its spread.
 
     python benchmarks/calibration.py [--replicas 200] [--peer-replicas 30] [--small]
 """

@@ -43,7 +43,7 @@ Floats = NDArray[np.floating[Any]]
 class LineFit:
     """Slope (Å²/ps) and intercept (Å²) with their covariance (2, 2), in the order slope, intercept.
 
-    `slope_weights` (L,) 1/ps: the slope is this linear combination of the fitted MSD values. Applied to the components of
+    `slope_weights` (L,) 1/ps: the slope is this linear combination of the fitted MSD values. Applied to the parts of
     the displacement tensor it gives slopes whose trace is the fitted slope.
     """
 
@@ -75,7 +75,13 @@ def monotone(values: Floats) -> Floats:
 
 
 def fit_line(
-    lags_ps: Floats, msd_A2: Floats, variance_A4: Floats, *, particle_time_ps: float, dimensions: int = 3
+    lags_ps: Floats,
+    msd_A2: Floats,
+    variance_A4: Floats,
+    *,
+    particle_time_ps: float,
+    dimensions: int = 3,
+    overlap: bool = True,
 ) -> LineFit:
     """Fit MSD = c + s t with the covariance of overlapping time origins.
 
@@ -87,6 +93,8 @@ def fit_line(
         N T: number of independent particles times length of the whole run (not of the longest lag).
     dimensions
         Axes that the displacement has; sets the Gaussian floor of the variance.
+    overlap
+        Take off the third of the Gaussian variance that overlapping origins gain. False is the covariance as published.
 
     Returns
     -------
@@ -96,11 +104,12 @@ def fit_line(
     y = np.asarray(msd_A2, dtype=float) / t
     slope = max(float(msd_A2[-1] - msd_A2[0]), 0.0) / float(t[-1] - t[0])
     gaussian = 2.0 / dimensions * slope**2 * t  # G / t
-    g = monotone(np.asarray(variance_A4, dtype=float) / t - gaussian / 3.0)
-    floor = np.diff(gaussian) * 2.0 / 3.0
+    kept = 2.0 / 3.0 if overlap else 1.0
+    g = monotone(np.asarray(variance_A4, dtype=float) / t - gaussian * (1.0 - kept))
+    floor = np.diff(gaussian) * kept
     scale = max(float(g[-1]), 1e-300)
     increments = np.maximum(np.maximum(np.diff(g), floor), 1e-9 * scale)
-    first = max(float(g[0]), float(gaussian[0]) * 2.0 / 3.0, 1e-9 * scale)
+    first = max(float(g[0]), float(gaussian[0]) * kept, 1e-9 * scale)
     weights = particle_time_ps / np.concatenate([[first], increments])
     design = np.stack([np.ones_like(t), 1.0 / t], axis=1)
     a = np.concatenate([design[:1], np.diff(design, axis=0)])
