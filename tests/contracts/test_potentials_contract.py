@@ -44,3 +44,14 @@ def test_mace_passes_the_contract(tiny: Path, dtype: str, one_by_one: bool) -> N
     potential = load(settings)
     potential.one_by_one = one_by_one
     validate_adapter(potential).raise_if_failed()
+
+
+def test_mace_with_cuequivariance_passes_the_contract(tiny: Path) -> None:
+    pytest.importorskip("cuequivariance_torch", reason="cuEquivariance is optional: pip install cuequivariance-torch")
+    before = torch.get_default_dtype()
+    settings = PotentialSettings(name="mace", path=str(tiny), trust=True, head="pbe", accelerate="on")
+    potential = load(settings)
+    potential.one_by_one = False
+    assert potential.accelerated
+    assert torch.get_default_dtype() is before
+    validate_adapter(potential).raise_if_failed()

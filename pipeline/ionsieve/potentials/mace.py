@@ -106,6 +106,8 @@ class MACEPotential(EdgePotential):
         numbers = [int(z) for z in model.atomic_numbers]
         kind = getattr(torch, dtype)
         plain = copy.deepcopy(model).to(kind)
+        self.accelerated = _wants_cueq(accelerate, device)
+        backend = f" with cuequivariance {version('cuequivariance-torch')}" if self.accelerated else ""
         info = PotentialInfo(
             name=card.name if card else f"mace:{path.name}",
             sha256=digest(path),
@@ -113,16 +115,13 @@ class MACEPotential(EdgePotential):
             cutoff_A=float(model.r_max),
             dtype=dtype,
             device=device,
-            version=f"mace-torch {version('mace-torch')}",
+            version=f"mace-torch {version('mace-torch')}{backend}",
             licence=card.licence if card else "",
             cite=card.cite if card else ("10.48550/arXiv.2206.07697",),
         )
         super().__init__(info, VerletList(float(model.r_max), skin_A))
-        self.accelerated = _wants_cueq(accelerate, device)
         if self.accelerated:
-            from mace.cli.convert_e3nn_cueq import run as to_cueq
-
-            plain = to_cueq(plain, device=device)
+            plain = _to_cueq(plain, device)
         self._model = plain.to(device).eval().requires_grad_(False)
         self._row = torch.full((max(numbers) + 1,), -1, dtype=torch.int64)
         self._row[torch.tensor(numbers)] = torch.arange(len(numbers))
@@ -175,6 +174,22 @@ class MACEPotential(EdgePotential):
                 default_dtype=dtype,
                 head=self._head,
             )
+
+
+def _to_cueq(model: Any, device: str) -> Any:
+    """Convert to cuEquivariance; the converter changes the process's default type, which is put back."""
+    from mace.cli.convert_e3nn_cueq import run
+
+    before = torch.get_default_dtype()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if device.startswith("cuda"):  # the converter fuses convolutions for exactly "cuda"
+                with torch.cuda.device(torch.device(device)):
+                    return run(model.to(device), device="cuda")
+            return run(model, device=device)
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _choose_head(model: Any, wanted: str | None) -> str:

@@ -74,6 +74,7 @@ def build_tiny_mace(
                 atomic_inter_scale=[1.5] * len(heads),
                 atomic_inter_shift=[0.0] * len(heads),
                 heads=list(heads),
+                use_reduced_cg=False,  # as the published models: they convert to cuEquivariance exactly
             )
     finally:
         torch.set_default_dtype(before)
