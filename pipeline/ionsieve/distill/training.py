@@ -5,6 +5,8 @@ I. Batatia et al., MACE: higher order equivariant message passing neural network
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 import warnings
@@ -47,14 +49,34 @@ class Student:
     n_parameters: int
     settings: DistillSettings = field(default_factory=DistillSettings)
 
-    def save(self, path: Path) -> str:
-        """Write the model as `MACECalculator` and the potential ``mace`` read it; return the file's SHA-256."""
-        import hashlib
+    @property
+    def weights_sha256(self) -> str:
+        """Digest of names, shapes and values of all parameters and buffers: equal lessons, equal digest."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
+    def save(self, path: Path) -> str:
+        """Write the model as `MACECalculator` and the potential ``mace`` read it; return the file's SHA-256.
+
+        The file is a pickle and never twice the same, so a file of the same weights is left as it is: runs that were
+        made with it stay valid. A note beside it (``.json``) holds both digests.
+        """
+        note = path.with_suffix(".json")
+        if path.is_file() and note.is_file():
+            told = json.loads(note.read_text(encoding="utf-8"))
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            if told == {"weights_sha256": self.weights_sha256, "file_sha256": found}:
+                return found
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # TorchScript's deprecation
             torch.save(self.model, path)
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        made = hashlib.sha256(path.read_bytes()).hexdigest()
+        told = {"weights_sha256": self.weights_sha256, "file_sha256": made}
+        note.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        return made
 
 
 def element_energies(frames: Frames) -> NDArray[np.float64]:

@@ -12,6 +12,9 @@ from ionsieve.records.simulation import PotentialIdentity
 
 __all__ = ["Check", "StudentVerdict", "potential_for"]
 
+#: kinds of checks that must have been made
+_NEEDED = ("forces", "energy", "survival", "rdf", "diffusivity")
+
 
 class Check(Frozen):
     """One bound that a student must keep.
@@ -40,6 +43,8 @@ class StudentVerdict(Record):
     ----------
     model_sha256
         Digest of the student's file; empty when none was trained.
+    weights_sha256
+        Digest of its numbers alone: the same for the same lessons and settings.
     seconds_per_step
         CPU seconds per step and system in the runs that were compared: teacher and student.
     diffusivities
@@ -54,6 +59,7 @@ class StudentVerdict(Record):
     teacher: PotentialIdentity
     model_file: str = ""
     model_sha256: str = ""
+    weights_sha256: str = ""
     n_parameters: int = 0
     elements: tuple[int, ...] = ()
     n_train: int = 0
@@ -70,7 +76,7 @@ class StudentVerdict(Record):
     def passed(self) -> bool:
         """Whether all checks were made and passed."""
         made = {check.name.split(":")[0] for check in self.checks}
-        return {"forces", "energy", "rdf", "diffusivity", "survival"} <= made and all(c.passed for c in self.checks)
+        return set(_NEEDED) <= made and all(c.passed for c in self.checks)
 
     @property
     def reason(self) -> str:
@@ -78,7 +84,11 @@ class StudentVerdict(Record):
         if self.passed:
             return "the student kept every bound"
         failed = [c.sentence for c in self.checks if not c.passed]
-        return "; ".join(failed) if failed else "not all checks could be made"
+        made = {check.name.split(":")[0] for check in self.checks}
+        missing = [name for name in _NEEDED if name not in made]
+        if missing:
+            failed.append(f"no check of {', '.join(missing)} could be made")
+        return "; ".join(failed)
 
 
 def potential_for(verdict: StudentVerdict, teacher: PotentialSettings, folder: Path) -> tuple[PotentialSettings, str]:

@@ -153,6 +153,7 @@ def distill_family(
         teacher=_identity(teacher),
         model_file=file.name,
         model_sha256=sha256,
+        weights_sha256=student.weights_sha256,
         n_parameters=student.n_parameters,
         elements=lessons.elements,
         n_train=len(lessons),
@@ -210,6 +211,9 @@ def _examine(
         say(checks[-1].sentence)
         theirs, ours = (measure_run(run, t, campaign).tracer_diffusivity for t in (run.trajectory, trajectory))
         pairs.append((run.name, theirs, ours))
+        if not theirs.is_value:  # nothing to compare with; at least one run must be comparable for the student to pass
+            say(f"{run.name}: the teacher's own D is no value ({theirs.kind}): the student's is not examined there")
+            continue
         checks.append(check_diffusivity(run.name, theirs, ours, settings))
         say(checks[-1].sentence)
     return checks, pairs
