@@ -159,7 +159,7 @@ def work(
     if left is not None:
         deadline_s = left if deadline_s is None else min(deadline_s, left)
         if deadline_s <= 0:
-            return [Answer(r["key"], "unfinished", worker=worker) for r in requests]
+            return [Answer(Request.from_dict(r).key, "unfinished", worker=worker) for r in requests]
     store, table = _store(folder), _stages(stages)
     asked = [Request.from_dict(r) for r in requests]
     stage = table[asked[0].stage]

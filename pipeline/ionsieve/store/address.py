@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +28,7 @@ __all__ = ["Request", "canonical_json", "content_key", "is_key"]
 DIGITS = 12
 """Significant digits of a float in an address."""
 
+_KEY = re.compile(r"[0-9a-f]{64}")
 _SHARED: dict[int, tuple[Any, str]] = {}
 _SHARED_MAX = 64
 
@@ -75,7 +77,7 @@ def content_key(value: Any) -> str:
 
 def is_key(text: str) -> bool:
     """Whether `text` has the form of an address."""
-    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)
+    return _KEY.fullmatch(text) is not None
 
 
 def _shared(value: Any) -> str:

@@ -123,7 +123,8 @@ class NullBuilders:
 
     def rank(self, keys: Mapping[str, Sequence[str]]) -> Request:
         """The table."""
-        return Request("rank", 1, {k: sorted(v) for k, v in keys.items() if k in ("generate", "fit")}, {}, self._none)
+        named = {k: sorted(v) for k, v in keys.items() if k in ("generate", "simulate", "fit")}
+        return Request("rank", 1, named, {}, self._none)
 
 
 def _generate(request: Request, store: Store, deadline_s: float | None) -> Record:

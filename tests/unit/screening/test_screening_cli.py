@@ -1,0 +1,130 @@
+"""The commands that work from a folder alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ionsieve.cli.app import run
+from ionsieve.screening.pool import SerialPool
+from ionsieve.screening.run import run_plan
+from ionsieve.store import Row, State, Store
+from ionsieve.testing.null_campaign import NullBuilders, null_campaign, null_subjects
+
+STAGES = "ionsieve.testing.null_campaign:STAGES"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    campaign = null_campaign(17, steps=1, temperatures_K=(1200.0, 1400.0))
+    store = Store.create(tmp_path / "run", campaign)
+    run_plan(
+        store,
+        null_subjects(campaign),
+        NullBuilders(campaign),
+        pool=lambda: SerialPool(store.folder, STAGES),
+        stages=STAGES,
+    )
+    return store.folder
+
+
+def test_status_shows_stages_and_reasons(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", str(folder)]) == 0
+    text = capsys.readouterr().out
+    for word in ("finished", "simulate", "17 of 17 candidates settled", "melts every 17th above 1300 K"):
+        assert word in " ".join(text.split())
+
+
+def test_status_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", str(folder), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["state"] == "finished"
+    assert told["stages"]["simulate"] == {"done": 31, "failed": 1}
+    assert told["trouble"][0]["outcome"] == "melted"
+
+
+def test_status_tells_a_candidates_story(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", str(folder), "c000016"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "c000016--c0--1400K-r0" in text
+    assert "finished simulate" in text
+    assert run(["status", str(folder), "c000061"]) == 2
+    assert "did you mean 'c000016'" in capsys.readouterr().err
+
+
+def test_status_of_no_campaign_teaches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["status", str(tmp_path)]) == 2
+    assert "there is no campaign in this folder" in capsys.readouterr().err
+
+
+def test_retry_wants_to_know_what(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["retry", str(folder)]) == 2
+    assert "--failed" in capsys.readouterr().err
+    assert run(["retry", str(folder), "--failed"]) == 0
+    assert "0 released" in capsys.readouterr().out
+
+
+def test_retry_chemistry_forgets_what_followed(folder: Path) -> None:
+    store = Store.open(folder)
+    (failed,) = store.ledger.trouble([State.FAILED])
+    store.close_ledger()
+    assert run(["retry", str(folder), "--chemistry"]) == 0
+    assert not store.has(failed.key)
+    assert list(store.keys("rank")) == [], "the ranking that knew of the melted run"
+    assert len(list(store.keys("fit"))) == 16, "its siblings stay"
+
+
+def test_clean_verify_and_cancel(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["clean", str(folder)]) == 0
+    assert "freed" in capsys.readouterr().out
+    assert run(["verify", str(folder)]) == 0
+    assert "every digest agrees" in capsys.readouterr().out
+    next((folder / "files").rglob("trajectory.bin")).write_text("x")
+    assert run(["verify", str(folder)]) == 1
+    assert "1 damaged" in capsys.readouterr().out
+    assert run(["cancel", str(folder)]) == 0
+    assert "nothing runs here" in capsys.readouterr().out
+
+
+def test_maintenance_is_refused_while_a_run_is_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store.open(folder)
+    with store.lock:
+        assert run(["status", str(folder)]) == 0
+        assert run(["clean", str(folder)]) == 2
+        assert run(["retry", str(folder), "--failed"]) == 2
+    assert "is working on this folder" in capsys.readouterr().err
+
+
+def test_submit_dry_run_prints_every_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "results"
+    assert run(["submit", "quickstart", "--cluster", "slurm-mixed", "--out", str(out), "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    assert text.count("#SBATCH -J") == 3
+    assert "resume" in text
+    assert not out.exists()
+
+
+def test_submit_refuses_what_has_no_queue(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["submit", "quickstart", "--cluster", "local-gpu", "--out", str(tmp_path / "x")]) == 2
+    assert "ionsieve run CAMPAIGN --cluster local-gpu" in capsys.readouterr().err
+    assert run(["submit", "quickstart", "--cluster", "slurm-gpu", "--out", str(tmp_path / "a b")]) == 2
+    assert "blanks" in capsys.readouterr().err
+
+
+def test_status_is_quick_on_a_large_ledger(tmp_path: Path) -> None:
+    import time
+
+    from ionsieve.screening.status import read_status
+
+    store = Store.create(tmp_path / "big", null_campaign(1))
+    with store.lock:
+        for start in range(0, 100_000, 10_000):
+            store.ledger.write(
+                [Row(key=f"{i:064x}", stage="simulate", candidate=f"c{i}") for i in range(start, start + 10_000)]
+            )
+        store.close()
+    begin = time.perf_counter()
+    assert read_status(store.folder).stages["simulate"]["waiting"] == 100_000
+    assert time.perf_counter() - begin < 1.0

@@ -1,0 +1,259 @@
+"""Pools: Dask workers that claim GPUs or CPUs, TLS, feasibility of workers, and stages that take several requests."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ionsieve.errors import InputError, SetupError
+from ionsieve.screening import clusters
+from ionsieve.screening.clusters import check_workers, open_pool
+from ionsieve.screening.pool import SerialPool
+from ionsieve.screening.profiles import Profile, SchedulerPlace, Tls
+from ionsieve.screening.progress import JsonLines, Plain, estimate_left_s, make_progress, readable_time
+from ionsieve.screening.run import run_plan
+from ionsieve.screening.worker import work
+from ionsieve.store import Request, State, Store
+from ionsieve.testing import null_campaign as null
+from ionsieve.testing.null_campaign import NullBuilders, null_subjects
+
+STAGES = "ionsieve.testing.null_campaign:STAGES"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.create(tmp_path / "run", null.null_campaign(3, steps=2))
+
+
+def run_here(store: Store, **told: Any) -> Any:
+    campaign = store.campaign
+    pool = told.pop("pool", lambda: SerialPool(store.folder, STAGES))
+    return run_plan(store, null_subjects(campaign), NullBuilders(campaign), pool=pool, stages=STAGES, **told)
+
+
+# -- several requests in one call --------------------------------------------------------------------------------------
+
+
+def test_a_stage_that_takes_many_is_given_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def run_many(requests: Sequence[Request], store_: Store, deadline_s: float | None) -> list[Any]:
+        seen.append(len(requests))
+        return [null.STAGES["simulate"].run(r, store_, deadline_s) for r in requests]
+
+    monkeypatch.setattr(null.STAGES["simulate"], "run_many", run_many)
+
+    class GpuPool(SerialPool):
+        def shared(self) -> bool:
+            return False
+
+    report = run_here(store, pool=lambda: GpuPool(store.folder, STAGES))
+    assert report.exit_code == 0
+    assert max(seen) > 1
+    assert len(list(store.keys("simulate"))) == 12
+
+
+def test_one_bad_bundle_does_not_spoil_its_companions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+
+    def run_many(requests: Sequence[Request], store_: Store, deadline_s: float | None) -> list[Any]:
+        calls.append(len(requests))
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(null.STAGES["simulate"], "run_many", run_many)
+
+    class GpuPool(SerialPool):
+        def shared(self) -> bool:
+            return False
+
+    assert run_here(store, pool=lambda: GpuPool(store.folder, STAGES)).exit_code == 0
+    assert calls, "the bundle was tried"
+    assert not store.ledger.trouble([State.QUARANTINED]), "each went alone afterwards and succeeded"
+
+
+def test_work_left_over_by_the_deadline_is_given_back(store: Store) -> None:
+    campaign = store.campaign
+    builders = NullBuilders(campaign)
+    requests = [builders.generate(s).to_dict() for s in null_subjects(campaign)]
+    answers = work(str(store.folder), requests, bundle="b", stages=STAGES, deadline_s=0.0)
+    assert [a.status for a in answers] == ["done", "unfinished", "unfinished"]
+
+
+def test_a_job_that_ends_soon_starts_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IONSIEVE_END_TIME", "1")
+    requests = [NullBuilders(store.campaign).generate(null_subjects(store.campaign)[0])]
+    answers = work(str(store.folder), [r.to_dict() for r in requests], bundle="b", stages=STAGES, deadline_s=60.0)
+    assert [(a.key, a.status) for a in answers] == [(requests[0].key, "unfinished")]
+
+
+# -- Dask --------------------------------------------------------------------------------------------------------------
+
+
+class _Cluster:
+    """A scheduler and workers of this test's own, by the command line, as a user starts them."""
+
+    def __init__(self, folder: Path, workers: Sequence[Sequence[str]], *, tls: Sequence[str] = ()) -> None:
+        self.file = folder / "scheduler.json"
+        scheduler = "-m distributed.cli.dask_scheduler --host 127.0.0.1 --port 0 --no-dashboard"
+        worker = "-m distributed.cli.dask_worker --nthreads 1 --host 127.0.0.1 --no-dashboard"
+        commands = [scheduler.split(), *([*worker.split(), "--local-directory", str(folder), *w] for w in workers)]
+        self.processes = [
+            subprocess.Popen(
+                [sys.executable, *command, "--scheduler-file", str(self.file), *tls], stderr=subprocess.DEVNULL
+            )
+            for command in commands
+        ]
+
+    @property
+    def address(self) -> str:
+        import time
+
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            if self.file.exists():
+                return str(json.loads(self.file.read_text())["address"])
+            time.sleep(0.1)
+        raise AssertionError("no scheduler")
+
+    def close(self) -> None:
+        for process in self.processes[::-1]:
+            process.terminate()
+        for process in self.processes:
+            process.wait(30)
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Iterator[_Cluster]:
+    cluster = _Cluster(tmp_path, [["--resources", "GPU=1"], ["--resources", "CPU=1"]])
+    yield cluster
+    cluster.close()
+
+
+def test_dynamics_goes_to_gpus_and_the_rest_to_cpus(store: Store, mixed: _Cluster) -> None:
+    report = run_here(store, pool=lambda: open_pool(store.folder, STAGES, scheduler=mixed.address))
+    assert report.exit_code == 0
+    workers: dict[str, set[str]] = {}
+    for event in store.events.read():
+        if event["kind"] == "finished":
+            workers.setdefault(event["stage"], set()).add(event["worker"])
+    assert len(workers["simulate"]) == 1
+    others = set().union(*(w for s, w in workers.items() if s != "simulate"))
+    assert len(others) == 1
+    assert workers["simulate"].isdisjoint(others)
+
+
+def test_workers_that_cannot_do_it_are_refused(store: Store) -> None:
+    import ionsieve
+
+    good = {"version": ionsieve.__version__, "folder": store.campaign_id, "host": "n1"}
+
+    def client(**change: str) -> Any:
+        return SimpleNamespace(run=lambda *_: {"w": {**good, **change}})
+
+    check_workers(client(), store.folder)
+    with pytest.raises(SetupError, match="another version"):
+        check_workers(client(version="0.0.1"), store.folder)
+    with pytest.raises(SetupError, match="does not see the campaign's folder"):
+        check_workers(client(folder=""), store.folder)
+
+
+def test_a_scheduler_that_is_not_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Client
+
+    def refuse(*_: Any, **__: Any) -> Client:
+        raise OSError("Timed out trying to connect")
+
+    monkeypatch.setattr("distributed.Client", refuse)
+    with pytest.raises(SetupError, match="does not answer"):
+        open_pool(store.folder, STAGES, scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(InputError, match="not both"):
+        open_pool(store.folder, STAGES, scheduler="tcp://127.0.0.1:1", profile="local")
+
+
+def test_local_gpu_without_a_gpu_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "visible_gpus", list)
+    with pytest.raises(SetupError, match="no GPU is visible"):
+        open_pool(store.folder, STAGES, profile="local-gpu")
+
+
+def test_local_gpu_starts_one_worker_a_card(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clusters, "visible_gpus", lambda: ["7"])
+    report = run_here(store, pool=lambda: open_pool(store.folder, STAGES, profile="local-gpu", n_workers=1))
+    assert report.exit_code == 0
+    devices = {(e["stage"] == "simulate", e["device"]) for e in store.events.read() if e["kind"] == "finished"}
+    assert devices == {(True, "cuda:7"), (False, "cpu")}
+
+
+def test_tls_or_nothing(store: Store, tmp_path: Path) -> None:
+    if subprocess.run(["openssl", "version"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("openssl makes the certificates of this test")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    make = f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -keyout {key} -out {cert}"
+    subprocess.run(make.split(), check=True, capture_output=True)
+    tls = ["--tls-ca-file", str(cert), "--tls-cert", str(cert), "--tls-key", str(key)]
+    cluster = _Cluster(tmp_path, [[]], tls=[*tls, "--protocol", "tls"])
+    try:
+        address = cluster.address
+        assert address.startswith("tls://")
+        place = SchedulerPlace(address=address, tls=Tls(ca_file=str(cert), cert=str(cert), key=str(key)))
+        profile = Profile(kind="address", scheduler=place)
+        assert run_here(store, pool=lambda: open_pool(store.folder, STAGES, profile=profile)).exit_code == 0
+    finally:
+        cluster.close()
+    missing = Profile(kind="address", scheduler=place.model_copy(update={"tls": Tls(ca_file="x", cert="y", key="z")}))
+    with pytest.raises(SetupError, match="certificate is missing"):
+        open_pool(store.folder, STAGES, profile=missing)
+
+
+# -- progress ----------------------------------------------------------------------------------------------------------
+
+
+def test_json_lines_are_json(store: Store) -> None:
+    stream = io.StringIO()
+    run_here(store, progress=JsonLines(stream, every_s=0.0))
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert lines[-1]["kind"] == "ended"
+    assert lines[-1]["status"] == "finished"
+    assert lines[-1]["settled"] == lines[-1]["candidates"] == 3
+    assert lines[-1]["stages"]["simulate"]["done"] == 12
+
+
+def test_plain_lines_say_what_a_person_wants_to_know(store: Store) -> None:
+    stream = io.StringIO()
+    run_here(store, progress=Plain(stream, every_s=0.0))
+    text = stream.getvalue()
+    for word in ("3/3 candidates", "simulate 12/12", "ns", "steps/s", "left", "finished after"):
+        assert word in text
+
+
+def test_a_live_table_can_be_drawn(store: Store) -> None:
+    from rich.console import Console
+
+    progress = make_progress("live")
+    run_here(store, progress=progress)
+    console = Console(file=io.StringIO(), width=160)
+    console.print(progress.table())  # type: ignore[attr-defined]
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "simulate" in text
+    assert "12/12" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, "?"), (40, "40 s"), (720, "12 min"), (11100, "3 h 05 min"), (8.64e5, "10 days")]
+)
+def test_times_read_well(seconds: float | None, text: str) -> None:
+    assert readable_time(seconds) == text
+
+
+def test_time_left_is_work_over_rate() -> None:
+    # 2 workers did 100 worker-seconds in 50 s; 300 are left: 150 s
+    assert estimate_left_s(300.0, 100.0, 50.0, 2) == pytest.approx(150.0)
+    assert estimate_left_s(300.0, 0.0, 50.0, 2) is None
