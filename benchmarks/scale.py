@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> int:
     root = Path(tempfile.mkdtemp(prefix="ionsieve-scale-"))
     try:
         print(
-            "| candidates | tasks | first plan s | whole bookkeeping s | ms a task | of it CPU | status s | memory GiB |"
+            "| candidates | tasks | first plan s | whole bookkeeping s | ms a task | CPU ms | status s | memory GiB |"
         )
         print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
         for n in sizes:

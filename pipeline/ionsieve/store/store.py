@@ -294,8 +294,8 @@ class Store:
         """Store the answer to `request`; return its key.
 
         Files are put into place first; the record's file is the commit; the scratch folder goes last. References to
-        files in the request's scratch folder are rewritten to where the files now lie. A record that is stored already stays:
-        the second answer to the same question is dropped.
+        files in the request's scratch folder are rewritten to where the files now lie. A record that is stored already
+        stays: the second answer to the same question is dropped.
 
         Parameters
         ----------
