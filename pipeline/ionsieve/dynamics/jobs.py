@@ -127,6 +127,10 @@ def plan(job: Job, settings: DynamicsSettings) -> tuple[Segment, ...]:
     def steps(override: float | None, default: float) -> int:
         return round((default if override is None else override) * 1000.0 / dt)
 
+    def guarded(count: int) -> int:
+        """Round up to a whole number of guard intervals: all systems of a batch meet at guard points."""
+        return -(-count // settings.guard_steps) * settings.guard_steps
+
     produce = steps(job.produce_ps, settings.produce_ps) // stride * stride
     if produce < stride:
         raise InputError(
@@ -136,8 +140,8 @@ def plan(job: Job, settings: DynamicsSettings) -> tuple[Segment, ...]:
             expected=f"at least {settings.frame_interval_fs / 1000} ps",
         )
     segments = (
-        Segment("npt", settings.barostat, steps(job.npt_ps, settings.npt_ps)),
-        Segment("equilibrate", settings.integrator, steps(job.equilibrate_ps, settings.equilibrate_ps)),
+        Segment("npt", settings.barostat, guarded(steps(job.npt_ps, settings.npt_ps))),
+        Segment("equilibrate", settings.integrator, guarded(steps(job.equilibrate_ps, settings.equilibrate_ps))),
         Segment("produce", settings.integrator, produce),
     )
     return tuple(s for s in segments if s.steps)

@@ -2,8 +2,8 @@
 
 Positions of the mobile ions, in the frame of the framework's mean, are taken every sample into a ladder of buffers:
 level l keeps the last `DEPTH` samples at a stride of `FACTOR` to the power l. A new sample is compared with all
-that its level keeps. Every number is a plain average over time origins of unaveraged positions: exact at its lag, only with
-fewer origins than all frames would give.
+that its level keeps. Every number is a plain average over time origins of unaveraged positions: exact at its lag,
+only with fewer origins than all frames would give.
 
 Equations    MSD(t) = mean over origins s and ions i of |d_i(s + t) - d_i(s)|²                           [frenkel2002]
              collective(t) = mean over origins of |sum_i (d_i(s + t) - d_i(s))|² / N

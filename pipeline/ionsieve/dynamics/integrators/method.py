@@ -50,7 +50,7 @@ class Method:
     conserved
         (state, control) -> (S,), eV.
     cite
-        Keys of docs/references.bib.
+        Keys of the references in docs/theory/dynamics.md.
     """
 
     name: str
