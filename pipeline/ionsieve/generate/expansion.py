@@ -19,7 +19,7 @@ from ionsieve.generate.grid import grid_changes
 from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.prototypes import Prototype, load, names
 from ionsieve.generate.provenance import software_versions, spec_sha256
-from ionsieve.generate.settings import GenerateSettings, Recipe, level_values
+from ionsieve.generate.settings import GenerateSettings, Recipe
 from ionsieve.generate.solve import NoPrototype, solve_formula
 from ionsieve.generate.supercells import NotRealisable, Plan, realise
 from ionsieve.generate.targets import INTERSTITIAL, MOBILE, Substitution, Target, base_target, substitute
@@ -91,7 +91,7 @@ def _candidates_of(recipe: Recipe, settings: GenerateSettings, folders: Sequence
         assert recipe.prototype is not None
         prototype = load(recipe.prototype, folders)
         slots = [
-            [(host, dopant, level) for level in level_values(levels)]
+            [(host, dopant, level) for level in levels]
             for host, dopants in (recipe.substitute or {}).items()
             for dopant, levels in dopants.items()
         ]

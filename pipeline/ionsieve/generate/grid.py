@@ -8,7 +8,7 @@ from pathlib import Path
 from ionsieve.errors import InputError, nearest
 from ionsieve.generate.ions import radius_mismatch
 from ionsieve.generate.prototypes import Prototype, load, names
-from ionsieve.generate.settings import GridSettings, level_values
+from ionsieve.generate.settings import GridSettings
 from ionsieve.generate.targets import Substitution, base_target, charge_of
 
 __all__ = ["grid_changes"]
@@ -50,7 +50,7 @@ def grid_changes(
                 prototype.site(x).occupancy.get(host, 0.0) * prototype.per_formula_unit(prototype.site(x))
                 for x in labels
             )
-            for level in level_values(grid.levels):
+            for level in grid.levels:
                 amount = level * capacity if grid.levels_are == "site_fraction" else level
                 if 0 < amount <= capacity + 1e-6:
                     yield prototype, [Substitution(host, dopant, round(amount, 10), labels)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from ionsieve.records.base import Frozen
 
@@ -45,15 +46,38 @@ class LevelRange(Frozen):
         return tuple(round(self.start + i * self.step, 10) for i in range(count))
 
 
-Amount = Annotated[float, Field(ge=0, le=100)]
-Levels = Amount | tuple[Amount, ...] | LevelRange
+def _levels(value: Any) -> Any:
+    """One amount, a list or a range, as a tuple of amounts."""
+    if isinstance(value, Mapping):
+        missing = [k for k in ("from", "to", "step") if k not in value]
+        if missing:
+            raise ValueError(f"a range needs from, to and step; {' and '.join(missing)} missing")
+        return LevelRange.model_validate(dict(value)).values()
+    amounts = value if isinstance(value, list | tuple) else (value,)
+    if not amounts or any(isinstance(x, bool) or not isinstance(x, int | float) for x in amounts):
+        raise ValueError("write one amount, a list of amounts, or a range {from: 0.1, to: 0.4, step: 0.1}")
+    if any(not 0 <= x <= 100 for x in amounts):
+        raise ValueError("an amount lies between 0 and 100 atoms a formula unit")
+    return tuple(float(x) for x in amounts)
 
 
-def level_values(levels: Levels) -> tuple[float, ...]:
-    """Return the amounts that a level entry stands for."""
-    if isinstance(levels, LevelRange):
-        return levels.values()
-    return levels if isinstance(levels, tuple) else (float(levels),)
+def _mechanism(value: Any) -> Any:
+    return {"mechanism": value} if isinstance(value, str) else value
+
+
+def _matrix(value: Any) -> Any:
+    """Three repeats or three rows, as rows."""
+    if value is None:
+        return None
+    rows = list(value) if isinstance(value, list | tuple) else []
+    if len(rows) == 3 and all(isinstance(x, int) and not isinstance(x, bool) for x in rows):
+        return tuple(tuple(x if i == j else 0 for j in range(3)) for i, x in enumerate(rows))
+    if len(rows) == 3 and all(isinstance(r, list | tuple) and len(r) == 3 for r in rows):
+        return tuple(tuple(r) for r in rows)
+    raise ValueError("write three repeats, [2, 2, 1], or three rows of three integers")
+
+
+Levels = Annotated[tuple[float, ...], BeforeValidator(_levels)]
 
 
 class CompensationSettings(Frozen):
@@ -78,6 +102,9 @@ class CompensationSettings(Frozen):
         return self
 
 
+Compensation = Annotated[CompensationSettings, BeforeValidator(_mechanism)]
+
+
 class SupercellSettings(Frozen):
     """Which supercell realises a composition.
 
@@ -95,32 +122,22 @@ class SupercellSettings(Frozen):
     composition_tolerance: float = Field(
         0.02, ge=0, lt=1, description="largest relative deviation of any element's amount from its target"
     )
-    matrix: tuple[Row, Row, Row] | Row | None = Field(
+    matrix: Annotated[tuple[Row, Row, Row] | None, BeforeValidator(_matrix)] = Field(
         None, description="explicit supercell: three repeats or an integer matrix (rows); overrides the search"
     )
     of: Literal["conventional", "primitive"] = Field("conventional", description="the cell that `matrix` multiplies")
 
     @model_validator(mode="after")
     def _not_singular(self) -> Self:
-        rows = self.rows()
-        if rows is None:
+        if self.matrix is None:
             return self
-        a, b, c = rows
+        a, b, c = self.matrix
         det = (
             a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
         )
         if det <= 0:
             raise ValueError(f"the supercell matrix has determinant {det}; it must be positive")
         return self
-
-    def rows(self) -> tuple[Row, Row, Row] | None:
-        """The explicit matrix, three repeats written out."""
-        if self.matrix is None:
-            return None
-        if isinstance(self.matrix[0], int):
-            x, y, z = self.matrix
-            return ((x, 0, 0), (0, y, 0), (0, 0, z))
-        return self.matrix
 
 
 class OrderingSettings(Frozen):
@@ -217,7 +234,7 @@ class Recipe(Frozen):
         None, description="host element or site label -> dopant -> amounts a formula unit; all combinations are made"
     )
     grid: GridSettings | None = Field(None, description="every dopant on every allowed site at every level")
-    compensation: Mechanism | CompensationSettings | None = Field(None, description="overrides the campaign's")
+    compensation: Compensation | None = Field(None, description="overrides the campaign's")
     supercell: SupercellSettings | None = Field(None, description="what differs from the campaign's")
     oxidation_states: dict[str, int] = Field({}, description="charges of dopants where the usual one is not meant")
 
@@ -253,7 +270,7 @@ class GenerateSettings(Frozen):
     library: tuple[str, ...] = Field(
         (), description="folders with your own prototypes, searched before the shipped ones"
     )
-    compensation: Mechanism | CompensationSettings = Field("auto", description="how charge is balanced")
+    compensation: Compensation = Field(CompensationSettings(), description="how charge is balanced")
     supercell: SupercellSettings = Field(SupercellSettings(), description="choice of the supercell")
     cell_scaling: Literal["bonds", "none"] = Field(
         "bonds", description="scale the prototype's cell to the doping by its bond lengths (Vegard), or leave it"
@@ -263,8 +280,7 @@ class GenerateSettings(Frozen):
 
     def compensation_of(self, recipe: Recipe) -> CompensationSettings:
         """The recipe's compensation, or the campaign's."""
-        chosen = recipe.compensation if recipe.compensation is not None else self.compensation
-        return chosen if isinstance(chosen, CompensationSettings) else CompensationSettings(mechanism=chosen)
+        return recipe.compensation if recipe.compensation is not None else self.compensation
 
     def supercell_of(self, recipe: Recipe) -> SupercellSettings:
         """The campaign's supercell settings, with what the recipe states in their place."""

@@ -163,7 +163,7 @@ def realise(target: Target, settings: SupercellSettings) -> Plan:
     prototype = target.prototype
     per_primitive = prototype.formula_units_per_primitive
     small = prototype.primitive @ prototype.cell
-    rows = settings.rows()
+    rows = settings.matrix
     if rows is not None:
         matrix = np.array(rows, dtype=np.int64)
         if settings.of == "conventional":
