@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
             ),
         ] = "list",
         out: Annotated[
-            Path | None, typer.Option("--out", "-o", help="File or folder to write [default: FOLDER/export/...].")
+            Path | None, typer.Option("--out", "-o", help="File or folder to write (default: FOLDER/export/...).")
         ] = None,
         top: Annotated[int | None, typer.Option(min=1, help="Only the first so many ranked candidates.")] = None,
         candidate: Annotated[list[str] | None, typer.Option(help="Only this candidate; may be repeated.")] = None,

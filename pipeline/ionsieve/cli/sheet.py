@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
             Path | None, typer.Option("--out", "-o", help="Folder to write [default: FOLDER/sheets].")
         ] = None,
         candidate: Annotated[list[str] | None, typer.Option(help="Only this candidate; may be repeated.")] = None,
-        top: Annotated[int | None, typer.Option(min=1, help="The first so many [default: the ranking's k].")] = None,
+        top: Annotated[int | None, typer.Option(min=1, help="The first so many (default: the ranking's k).")] = None,
         batch: Annotated[float, typer.Option(help="Product to make, g.")] = 5.0,
         excess: Annotated[
             list[str] | None,

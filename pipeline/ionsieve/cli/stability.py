@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
     @app.command(rich_help_panel="Results")
     def stability(
         folder: Annotated[Path, typer.Argument(help="Results folder of a campaign, finished or running.")],
-        top: Annotated[int | None, typer.Option(min=1, help="The first so many [default: the ranking's k].")] = None,
+        top: Annotated[int | None, typer.Option(min=1, help="The first so many (default: the ranking's k).")] = None,
         candidate: Annotated[list[str] | None, typer.Option(help="Only this candidate; may be repeated.")] = None,
         elastic: Annotated[bool, typer.Option("--elastic/--no-elastic", help="Also the elastic moduli.")] = True,
     ) -> None:

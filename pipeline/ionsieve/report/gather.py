@@ -25,6 +25,7 @@ from ionsieve.report.density import best_run, from_trajectory
 from ionsieve.report.source import CampaignResults, Density, Event
 from ionsieve.stages import rank
 from ionsieve.store import Request, Store
+from ionsieve.verdicts import Outcome
 
 __all__ = ["gather"]
 
@@ -45,10 +46,11 @@ def gather(folder: Path) -> CampaignResults:
     """
     store = Store.open(folder)
     campaign = Campaign.model_validate(store.campaign)
-    request, complete = _question(store, campaign)
+    request, complete, note = _question(store, campaign)
     keys = {name: tuple(value) for name, value in request.inputs.items() if not isinstance(value, str)}
     generated = _read(store, keys, "generate", GeneratedCandidate)
     runs = _read(store, keys, "simulate", RunRecord)
+    measurements = _read(store, keys, "measure", Measurement)
     relaxed = _read(store, keys, "relax", RelaxedConfiguration)
     ranking = store.get(request.key, Ranking) or rank.run(request, store)
     potential = next(iter([*(r.potential for r in runs), *(r.potential for r in relaxed)]), None)
@@ -66,15 +68,16 @@ def gather(folder: Path) -> CampaignResults:
         descriptors=tuple(sorted(_read(store, keys, "sieve", StaticDescriptors), key=lambda d: d.configuration_id)),
         relaxed=tuple(sorted(relaxed, key=lambda r: r.configuration_id)),
         runs=tuple(sorted(runs, key=lambda r: r.run.run_id)),
-        measurements=tuple(sorted(_read(store, keys, "measure", Measurement), key=lambda m: m.run_id)),
+        measurements=tuple(sorted(measurements, key=lambda m: m.run_id)),
         estimates=tuple(sorted(_read(store, keys, "fit", CandidateEstimate), key=lambda e: e.candidate_id)),
-        densities=_densities(store, ranking, runs, relaxed),
+        densities=_densities(store, ranking, _whole(runs, measurements), relaxed),
         potential=potential,
         versions=_versions(),
         cost=_cost(runs, relaxed),
         progress={name: len(keys.get(name, ())) for name in _STAGES},
         events=_events(store),
         complete=complete,
+        note=note,
     )
 
 
@@ -82,13 +85,31 @@ def _read(store: Store, keys: Mapping[str, tuple[str, ...]], stage: str, kind: t
     return [record for key in keys.get(stage, ()) if (record := store.get(key, kind)) is not None]
 
 
-def _question(store: Store, campaign: Campaign) -> tuple[Request, bool]:
-    """Return the request of the ranking of all that this campaign knows, and whether it was finished with just that."""
+_EARLIER = (
+    "These results were made by an earlier version of the program, whose numbers differ in some stage. They are shown"
+    " as they were made; running the campaign again computes what has changed."
+)
+
+
+def _question(store: Store, campaign: Campaign) -> tuple[Request, bool, str]:
+    """Return the request of the ranking of all that this campaign knows, whether it is finished, and a note.
+
+    Where this version knows less of the campaign than a ranking that was stored, that ranking's own question is taken.
+    """
     from ionsieve.screening.maintenance import known_plan
     from ionsieve.screening.wording import CampaignBuilders
 
     request = CampaignBuilders(campaign).rank(known_plan(store, campaign).known_keys())
-    return request, store.has(request.key, stage=rank.NAME)
+    if store.has(request.key, stage=rank.NAME):
+        return request, True, ""
+    stored = sorted(
+        store.keys(rank.NAME), key=lambda key: (store.record_path(rank.NAME, key).stat().st_mtime_ns, key), reverse=True
+    )
+    for key in stored[:1]:
+        earlier = store.request(key)
+        if earlier is not None and len(earlier.inputs.get("fit", ())) > len(request.inputs.get("fit", ())):
+            return earlier, True, _EARLIER
+    return request, False, ""
 
 
 #: Candidates whose ion density is drawn: the first of the ranking, so that a page of hundreds stays small and quick.
@@ -111,6 +132,12 @@ def _densities(
         if density is not None:
             found[row.candidate_id] = density
     return found
+
+
+def _whole(runs: list[RunRecord], measurements: list[Measurement]) -> list[RunRecord]:
+    """Return the runs in which nothing melted or broke, by their measurement."""
+    broken = {m.run_id for m in measurements if m.outcome not in (Outcome.COMPLETED, Outcome.STOPPED_EARLY)}
+    return [run for run in runs if run.run.run_id not in broken]
 
 
 def _name(record: RelaxedConfiguration) -> str:

@@ -56,13 +56,13 @@ def methods_view(results: CampaignResults) -> MethodsView:
     paragraphs = []
     families = sorted({c.family for c in results.candidates})
     prototypes = sorted({c.prototype for c in results.candidates})
-    paragraphs.append(
-        f"{len(results.candidates)} compositions on {len(prototypes)} prototype structures ({', '.join(prototypes)};"
-        f" families {', '.join(families)}) were made as charge-neutral supercells of"
-        f" {min((c.n_atoms for c in results.candidates if c.n_atoms), default=0)} to"
-        f" {max((c.n_atoms for c in results.candidates), default=0)} atoms, {len(results.configurations)} ordered cells"
-        " in all."
-    )
+    sizes = [c.n_atoms for c in results.candidates if c.n_atoms]
+    if sizes:
+        paragraphs.append(
+            f"{len(results.candidates)} compositions on {len(prototypes)} prototype structures ({', '.join(prototypes)};"
+            f" families {', '.join(families)}) were made as charge-neutral supercells of {min(sizes)} to {max(sizes)}"
+            f" atoms, {len(results.configurations)} ordered cells in all."
+        )
     if runs:
         first = runs[0]
         temperatures = sorted({r.run.temperature_K for r in runs})

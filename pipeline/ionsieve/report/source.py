@@ -74,6 +74,8 @@ class CampaignResults:
         What it took: ``device_hours``, ``simulated_ps``, ``runs`` and the like.
     progress
         Number of pieces of work by state; `complete` when nothing is left to do.
+    note
+        What a reader must know of these results as a whole, for example that an earlier version made them.
     """
 
     name: str
@@ -94,6 +96,7 @@ class CampaignResults:
     progress: Mapping[str, int] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
     complete: bool = True
+    note: str = ""
 
     def configurations_of(self, candidate_id: str) -> tuple[Configuration, ...]:
         """Return the ordered cells of a candidate, by index."""

@@ -184,7 +184,7 @@ def _summary(results: CampaignResults) -> SummaryView:
     count = Counter(row.section for row in ranking.rows)
     ranked = [row for row in ranking.rows if row.section == "ranked"]
     T = f"{ranking.target_temperature_K:g} K"
-    sentences = []
+    sentences = [results.note] if results.note else []
     if not results.complete:
         sentences.append("This campaign is still running: the table shows what is known so far and will change.")
     if ranked:

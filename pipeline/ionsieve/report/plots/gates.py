@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ionsieve.records import Measurement, Ranking, StaticDescriptors
 from ionsieve.report.figure import Axis, Cell, Figure, Reference, Series
 from ionsieve.report.text import estimate_text
+from ionsieve.verdicts import Outcome
 
 __all__ = ["gate_motion", "gates_against_conductivity"]
 
@@ -15,6 +16,7 @@ def gate_motion(
     measurements: Sequence[Measurement], described: Sequence[StaticDescriptors], formula: str, key: str
 ) -> Figure | None:
     """Return mean and 5-95 % range of each gate's free radius by temperature; None without gates."""
+    measurements = [m for m in measurements if m.outcome in (Outcome.COMPLETED, Outcome.STOPPED_EARLY)]
     jumps = list(dict.fromkeys(gate.jump for m in measurements for gate in m.gates))
     static = {gate.jump: gate for d in described for gate in d.gates}
     rows: list[dict[str, Cell]] = [
@@ -67,12 +69,14 @@ def gate_motion(
         title="Bottlenecks during the dynamics",
         description=(
             f"Free radius of the bottlenecks of {formula} by temperature: mean (dot) and the range in which it lies 90"
-            " % of the time (bar); dashed lines are the static structure."
+            " % of the time (bar); dashed lines, where there are few, are the static structure."
         ),
         x=Axis("T (K)"),
         y=Axis("free radius (Å)"),
         series=tuple(series),
-        references=tuple(Reference("y", g.free_radius_A, f"{j}, static") for j, g in static.items() if j in jumps),
+        references=tuple(
+            Reference("y", g.free_radius_A, f"{j}, static") for j, g in static.items() if j in jumps and len(jumps) < 3
+        ),
         rows=tuple(rows),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ionsieve.records import Measurement
 from ionsieve.report.figure import Axis, Cell, Figure, Series
+from ionsieve.verdicts import Outcome
 
 __all__ = ["msd"]
 
@@ -17,6 +18,12 @@ def _thin(n: int) -> list[int]:
         return list(range(n))
     step = (n - 1) / (_MOST_POINTS - 1)
     return sorted({round(i * step) for i in range(_MOST_POINTS)})
+
+
+def _label(measurement: Measurement) -> str:
+    temperature = f"{measurement.temperature_K:g} K"
+    good = measurement.outcome in (Outcome.COMPLETED, Outcome.STOPPED_EARLY)
+    return temperature if good else f"{temperature} ({measurement.outcome.value.replace('_', ' ')})"
 
 
 def msd(measurements: Sequence[Measurement], formula: str, key: str) -> Figure | None:
@@ -36,7 +43,7 @@ def msd(measurements: Sequence[Measurement], formula: str, key: str) -> Figure |
             low = tuple(max(curve.y[i] - curve.error[i], 0.2 * curve.y[i]) for i in keep)
             high = tuple(curve.y[i] + curve.error[i] for i in keep)
             series.append(Series(kind="band", tone=tone, x=x, y=(), y_low=low, y_high=high))
-        series.append(Series(kind="line", label=f"{measurement.temperature_K:g} K", tone=tone, x=x, y=y))
+        series.append(Series(kind="line", label=_label(measurement), tone=tone, x=x, y=y))
         if measurement.fit_window_ps:
             a, b = measurement.fit_window_ps
             inside = [(u, v) for u, v in zip(x, y, strict=True) if a <= u <= b]
