@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ionsieve.transport.measuring import Transport, measure
     from ionsieve.transport.nernst_einstein import conductivity, haven_ratio
     from ionsieve.transport.settings import TransportSettings
+    from ionsieve.transport.streaming import StreamedTransport, stream_diffusivity
     from ionsieve.transport.window import FitWindow, choose_window
 
 _HOME = {
@@ -51,6 +52,8 @@ _HOME = {
     "Transport": "measuring",
     "measure": "measuring",
     "TransportSettings": "settings",
+    "StreamedTransport": "streaming",
+    "stream_diffusivity": "streaming",
     "FitWindow": "window",
     "choose_window": "window",
 }
@@ -61,6 +64,7 @@ __all__ = [
     "FitWindow",
     "HeZhuMo",
     "LineFit",
+    "StreamedTransport",
     "Transport",
     "TransportSettings",
     "choose_window",
@@ -80,6 +84,7 @@ __all__ = [
     "msd_tensor",
     "remove_breathing",
     "remove_drift",
+    "stream_diffusivity",
     "unwrap",
     "windowed_moments",
 ]

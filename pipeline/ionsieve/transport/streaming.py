@@ -1,0 +1,204 @@
+"""D with its error from runs too long for memory: chunks in, the same statements out.
+
+The paths are brought into the cell of the first frame and the frame of the framework chunk by chunk; tracer and dipole
+go through `kernels.streaming.MSDStream`. Window, fit, verdict and error are those of `diffusion`, at the lags of the
+stream; the block guard is missing (frames are gone), the ion guard is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ionsieve.errors import InputError
+from ionsieve.records.estimate import Estimate
+from ionsieve.transport.diffusion import Diffusivity, judge, log_log_slope
+from ionsieve.transport.gls import fit_line
+from ionsieve.transport.kernels.displacement import dipole
+from ionsieve.transport.kernels.streaming import MSDStream, StreamedMSD
+from ionsieve.transport.settings import TransportSettings
+from ionsieve.transport.window import FitWindow
+from ionsieve.units import CM2_PER_S_FROM_A2_PER_PS
+from ionsieve.verdicts import Flag
+
+__all__ = ["Chunk", "StreamedTransport", "stream_diffusivity"]
+
+
+class Chunk(Protocol):
+    """What a chunk of frames must have; `ionsieve.trajectory.iter_chunks` yields such."""
+
+    @property
+    def positions(self) -> NDArray[np.float64]:
+        """(F, N, 3) Å, continuous within and between chunks."""
+
+    @property
+    def cells(self) -> NDArray[np.float64]:
+        """(F, 3, 3) Å."""
+
+    @property
+    def times_ps(self) -> NDArray[np.float64]:
+        """(F,), evenly spaced over all chunks."""
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """N element symbols."""
+
+
+@dataclass(frozen=True)
+class StreamedTransport:
+    """Tracer and charge diffusivity of a stream; `estimate` is the tracer's statement with its verdict."""
+
+    estimate: Estimate
+    tracer: Diffusivity
+    charge: Diffusivity
+    n_mobile: int
+    mean_volume_A3: float
+
+
+def stream_diffusivity(
+    chunks: Iterable[Chunk],
+    *,
+    mobile: str,
+    framework: Sequence[str] = (),
+    jump_length_A: float | None = None,
+    settings: TransportSettings | None = None,
+) -> StreamedTransport:
+    """Measure tracer and charge diffusivity of chunks of frames in constant memory.
+
+    Parameters
+    ----------
+    chunks
+        Consecutive frames of one run; see `Chunk`.
+    mobile, framework
+        As in `measure`.
+
+    Raises
+    ------
+    InputError
+        When there is no frame, no such ion, or the chunks hold different atoms.
+    """
+    from ase.data import atomic_masses, atomic_numbers
+
+    settings = settings or TransportSettings()
+    jump = jump_length_A or settings.jump_length_A or settings.default_jump_length_A
+    ions, charge = MSDStream(), MSDStream()
+    symbols: tuple[str, ...] = ()
+    origin: NDArray[Any] | None = None
+    reference = np.zeros((3, 3))
+    first = last = volume = 0.0
+    frames = 0
+    is_mobile = weights = np.zeros(0)
+    for chunk in chunks:
+        if not symbols:
+            symbols = tuple(chunk.symbols)
+            if mobile not in symbols:
+                raise InputError(f"no {mobile} in the trajectory", key="mobile", expected=", ".join(set(symbols)))
+            names = np.asarray(symbols)
+            is_mobile = names == mobile
+            declared = list(framework) or [s for s in set(symbols) if s != mobile]
+            masses = np.asarray([atomic_masses[atomic_numbers[s]] for s in symbols])
+            weights = np.where(np.isin(names, declared), masses, 0.0)
+            weights = weights / weights.sum() if weights.sum() > 0.0 else weights
+            reference, first = np.asarray(chunk.cells[0], dtype=float), float(chunk.times_ps[0])
+        elif tuple(chunk.symbols) != symbols:
+            raise InputError("the chunks hold different atoms")
+        x = np.asarray(chunk.positions, dtype=float) @ np.linalg.inv(chunk.cells) @ reference
+        centre = np.einsum("fnk,n->fk", x, weights)
+        origin = centre[0] if origin is None else origin
+        x = x[:, is_mobile.astype(bool)] - (centre - origin)[:, None, :]
+        ions.add(x)
+        charge.add(dipole(x, np.ones(x.shape[1])))
+        frames += len(x)
+        last = float(chunk.times_ps[-1])
+        volume += float(np.abs(np.linalg.det(chunk.cells)).sum())
+    if frames == 0:
+        raise InputError("no frame to measure")
+    n = int(is_mobile.sum())
+    dt = (last - first) / max(frames - 1, 1)
+    tracer = _fit(ions.result(), dt, jump, settings, n_ions=n, particles=n, normalisation=1.0, window=None)
+    collective = _fit(
+        charge.result(), dt, jump, settings, n_ions=n, particles=1, normalisation=float(n), window=tracer.window
+    )
+    return StreamedTransport(judge(tracer, hops=None, settings=settings), tracer, collective, n, volume / frames)
+
+
+def _fit(
+    moments: StreamedMSD,
+    dt_ps: float,
+    jump: float,
+    settings: TransportSettings,
+    *,
+    n_ions: int,
+    particles: int,
+    normalisation: float,
+    window: FitWindow | None,
+) -> Diffusivity:
+    t = moments.lags * dt_ps
+    curve = moments.msd_A2 / normalisation
+    length = (moments.frames - 1) * dt_ps
+    common: dict[str, Any] = {
+        "lags_ps": t,
+        "msd_A2": curve,
+        "n_ions": n_ions,
+        "length_ps": length,
+        "jump_length_A": jump,
+    }
+    window = window or _window(t, curve, length, jump, settings)
+    if window is None:
+        return Diffusivity(**common, reason="the run holds no window to fit", flags=(Flag.SHORT_RUN,))
+    k = window.lags
+    variance = moments.variance_A4[k] / normalisation**2
+    fit = fit_line(t[k], curve[k], variance, particle_time_ps=particles * length)
+    unit = CM2_PER_S_FROM_A2_PER_PS / 6.0
+    by_ion = 0.0
+    if particles >= 4:
+        by_ion = float(moments.per_ion_A2[k[0]].std(ddof=1) / np.sqrt(particles) / t[k[0]])
+    error = fit.slope_error
+    flags: list[Flag] = []
+    if by_ion > settings.disagreement_factor * error:
+        error = by_ion
+        flags.append(Flag.ESTIMATORS_DISAGREE)
+    local = log_log_slope(t[k], curve[k], variance, particles * length, 3)
+    if local and local[0] + local[1] < settings.beta_low:
+        flags.append(Flag.SUBDIFFUSIVE)
+    if window.gain_A2 < settings.window_start_gain * jump**2:
+        flags.append(Flag.SHORT_RUN)
+    slope = max(fit.slope, 0.0)
+    return Diffusivity(
+        **common,
+        value=slope * unit,
+        error=error * unit,
+        gls_error=fit.slope_error * unit,
+        ion_error=by_ion * unit,
+        beta=local[0] if local else None,
+        beta_error=local[1] if local else None,
+        n_eff=slope * n_ions * length / jump**2,
+        window=window,
+        window_ps=(float(t[k[0]]), float(t[k[-1]])),
+        fit=fit,
+        flags=tuple(flags),
+        msd_error_A2=np.sqrt(variance * t[k] / (particles * length)),
+    )
+
+
+def _window(
+    t: NDArray[Any], curve: NDArray[Any], length: float, jump: float, settings: TransportSettings
+) -> FitWindow | None:
+    """The rule of `window.choose_window` on the lags of a stream."""
+    shortest = int(np.searchsorted(t, min(settings.min_lag_ps, 0.1 * length)))
+    last = int(np.searchsorted(t, settings.window_end_fraction * length, side="right")) - 1
+    if last - shortest < 2:
+        return None
+    plateau = float(curve[shortest]) if shortest > 0 else 0.0
+    above = np.nonzero(curve[shortest : last + 1] >= plateau + settings.window_start_gain * jump**2)[0]
+    start = shortest + int(above[0]) if len(above) else last
+    cap = max(shortest, int(np.searchsorted(t, settings.window_start_max_fraction * length)))
+    capped = start > cap
+    start = min(start, cap)
+    if last - start < 2:
+        return None
+    return FitWindow(np.arange(start, last + 1), plateau, capped, float(curve[last] - curve[start]))
