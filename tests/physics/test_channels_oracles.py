@@ -50,13 +50,14 @@ def compare(frameworks, tolerance_A=0.05):
             continue
         assert not same, (ours.included, ours.free, included, free)
         explained += 1
-        # Zeo++ finds less room than there is: a grid, which can only find less, finds more than Zeo++
+        # Zeo++ finds less room than there is; a grid, which can only find less, comes near to ours
+        assert ours.included >= included - 0.02
+        assert ours.free >= free - 0.02
         shape = np.ceil(np.linalg.norm(cell, axis=1) / 0.15).astype(int)
         grid = np.stack(np.meshgrid(*[np.arange(n) / n for n in shape], indexing="ij"), -1).reshape(-1, 3) @ cell
         field = clearance(grid, x, cell, radii).reshape(shape)
         level = grid_percolation(-field, limit=8.0).levels[0]
         assert ours.included >= 2 * field.max() - 1e-3
-        assert 2 * field.max() >= included - 0.12
         assert ours.included - 2 * field.max() < 0.25
         assert abs(ours.free - 2 * (field.max() - level)) < 0.25
     return explained

@@ -34,12 +34,13 @@ from ionsieve.records.channels import Gate
 __all__ = ["GateSet", "Jumps", "find_gates", "find_jumps", "jump_radii_A", "percolating_jumps", "static_gates"]
 
 _PROBE_A = 0.6
-_EDGE_TOLERANCE = 0.02  # barycentric: a jump through the side of a triangle counts for the triangles on both sides
+_EDGE_TOLERANCE = 0.005  # barycentric: nearer than this to a side of a triangle, the straight line decides nothing
+_BULGE_A = 0.3
+_BENDS = 8
 _END_MARGIN = 0.02  # of the path: a window through a site belongs to the jumps on both sides of it
 _GABRIEL_MARGIN = 0.02  # on |ij|²: right angles count as a detour
-_SAME_PLACE = 0.05  # of the path: gates nearer than this that share a side are one, the widest
-_LENGTH_GAP_A = 0.25
-_FRACTION_GAP = 0.10
+_LENGTH_GAP_A = 0.12
+_FRACTION_GAP = 0.04
 _SAME_RADIUS_A = 0.02
 
 
@@ -70,7 +71,9 @@ class GateSet:
     fraction, length
         (G,) position of the gate along the jump from the first site; (G,) jump length, Å.
     kind, kinds
-        (G,) index into the names of the jump types, for example ``Na1-Na2 gate 1``.
+        (G,) index into the names of the jump types, for example ``Na1-Na2 gate 1``, with the anions' elements where
+        these
+        vary between gates of one type: ``Na1-Na2 gate 1 (Cl-S-S)``.
     names
         For each gate the three anions' labels, sorted.
     centre, area, circumradius, free_radius
@@ -180,48 +183,26 @@ def find_gates(framework: Framework, settings: ChannelSettings | None = None) ->
     centroid = corners.mean(axis=1)
     extent = np.linalg.norm(corners - centroid[:, None], axis=2).max(axis=1)
     longest = float(jumps.lengths.max())
-    face, shift, at = images_within(centroid, cell, longest + float(np.quantile(extent, 0.99)))
+    face, shift, at = images_within(centroid, cell, longest + float(np.quantile(extent, 0.99)) + _BULGE_A)
     tree = cKDTree(at)
     start = framework.sites[jumps.sites[:, 0]]
     end = framework.sites[jumps.sites[:, 1]] + jumps.images @ cell
     wrap = np.floor(start @ np.linalg.inv(cell)).astype(np.int64)
-    start_home, end_home = start - wrap @ cell, end - wrap @ cell
-    near = tree.query_ball_point(0.5 * (start_home + end_home), 0.5 * jumps.lengths + np.quantile(extent, 0.99))
-    pair = np.repeat(np.arange(len(near)), [len(n) for n in near])
-    copy = np.array([c for n in near for c in n], dtype=np.int64)
-    if len(copy) == 0:
-        return _assemble(framework, anions, jumps, [], np.empty((0, 3), np.int64), np.empty((0, 3, 3), np.int64))
-    face_corners = corners[face[copy]] + (shift[copy] @ cell)[:, None, :]
-    fraction, weights = pierce(start_home[pair], end_home[pair], face_corners)
-    hit = (
-        (weights.min(axis=1) >= -_EDGE_TOLERANCE)
-        & (fraction > -_END_MARGIN)
-        & (fraction < 1 + _END_MARGIN)
-        & (jumps.lengths[pair] >= settings.min_jump_length_A)
-    )
-    pair, copy, fraction = pair[hit], copy[hit], fraction[hit]
-    is_true = true_window[face[copy]]
-    _, clear = widest_point(corners[face[copy]], radii[net.window_atoms[face[copy]]])
+    start, end = start - wrap @ cell, end - wrap @ cell
+    near = tree.query_ball_point(0.5 * (start + end), 0.5 * jumps.lengths + np.quantile(extent, 0.99) + _BULGE_A)
+    _, clear_of = widest_point(corners, radii[net.window_atoms])
     chosen: list[tuple[int, float]] = []
     faces: list[int] = []
     shifts: list[NDArray[np.int64]] = []
-    bounds = np.searchsorted(pair, np.arange(len(near) + 1))
-    for p in range(len(near)):
-        rows = np.arange(bounds[p], bounds[p + 1])
-        if len(rows) == 0:
+    for p, members in enumerate(near):
+        if len(members) == 0 or jumps.lengths[p] < settings.min_jump_length_A:
             continue
-        inner = (fraction[rows] > _END_MARGIN) & (fraction[rows] < 1 - _END_MARGIN)
-        true_rows = rows[is_true[rows] & inner]
-        ends = rows[is_true[rows] & ~inner]
-        picked = _thin(true_rows, fraction, clear, net.window_atoms[face[copy]])
-        if len(ends) and clear[ends].min() < min((clear[k] for k in picked), default=np.inf) - _SAME_RADIUS_A:
-            picked = sorted([*picked, int(ends[np.argmin(clear[ends])])], key=lambda k: float(fraction[k]))
-        if not picked:
-            picked = [int(rows[np.argmin(clear[rows])])]
-        for row in picked:
-            chosen.append((p, float(fraction[row])))
-            faces.append(int(face[copy[row]]))
-            shifts.append(shift[copy[row]] + wrap[p])
+        copies = np.array(members, dtype=np.int64)
+        triangles = corners[face[copies]] + (shift[copies] @ cell)[:, None, :]
+        for k, where in _passage(start[p], end[p], triangles, clear_of[face[copies]], true_window[face[copies]]):
+            chosen.append((p, where))
+            faces.append(int(face[copies[k]]))
+            shifts.append(shift[copies[k]] + wrap[p])
     which = np.array(faces, dtype=np.int64)
     moved = np.array(shifts, dtype=np.int64).reshape(-1, 3)
     return _assemble(
@@ -229,19 +210,59 @@ def find_gates(framework: Framework, settings: ChannelSettings | None = None) ->
     )
 
 
-def _thin(
-    rows: NDArray[np.int64],
-    fraction: NDArray[np.float64],
+def _passage(
+    start: NDArray[np.float64],
+    end: NDArray[np.float64],
+    triangles: NDArray[np.float64],
     clear: NDArray[np.float64],
-    atoms: NDArray[np.int64],
-) -> list[int]:
-    """Of windows at nearly the same place of the path that share a side, keep the widest."""
-    kept: list[int] = []
-    for row in sorted(rows.tolist(), key=lambda k: (-clear[k], k)):
-        rivals = [k for k in kept if abs(fraction[k] - fraction[row]) < _SAME_PLACE]
-        if not any(len(set(atoms[k].tolist()) & set(atoms[row].tolist())) >= 2 for k in rivals):
-            kept.append(row)
-    return sorted(kept, key=lambda k: fraction[k])
+    is_true: NDArray[np.bool_],
+) -> list[tuple[int, float]]:
+    """Return the gates of one jump: rows of `triangles` with their places on the path.
+
+    Where the straight line runs along a side of a triangle, what it crosses is a matter of rounding: the jump is then
+    bent in its middle by 0.3 Å in eight directions, and the bend whose narrowest gate is widest counts.
+    """
+    fraction, weights = pierce(start, end, triangles)
+    on_path = (fraction > -_END_MARGIN) & (fraction < 1 + _END_MARGIN)
+    least = weights.min(axis=1)
+    if not np.any(on_path & (np.abs(least) < _EDGE_TOLERANCE)):
+        return _select(np.where(on_path & (least >= 0), fraction, np.nan), clear, is_true)
+    along = (end - start) / np.linalg.norm(end - start)
+    first = np.cross(along, np.eye(3)[int(np.argmin(np.abs(along)))])
+    first /= np.linalg.norm(first)
+    second = np.cross(along, first)
+    angle = 2 * np.pi * (np.arange(_BENDS) + 0.25) / _BENDS
+    middles = 0.5 * (start + end) + _BULGE_A * (np.outer(np.cos(angle), first) + np.outer(np.sin(angle), second))
+    f1, w1 = pierce(start, middles[:, None], triangles)
+    f2, w2 = pierce(middles[:, None], end, triangles)
+    before = (f1 > -2 * _END_MARGIN) & (f1 <= 1 + 1e-9) & (w1.min(axis=-1) >= 0)
+    after = (f2 >= -1e-9) & (f2 < 1 + 2 * _END_MARGIN) & (w2.min(axis=-1) >= 0)
+    where = np.where(before | after, fraction, np.nan)  # named by the straight line, whatever the bend
+    best: list[tuple[int, float]] = []
+    best_score = (-np.inf, 0)
+    for bend in where:
+        picked = _select(bend, clear, is_true)
+        score = (round(min((float(clear[k]) for k, _ in picked), default=np.inf), 4), -len(picked))
+        if score > best_score:
+            best, best_score = picked, score
+    return best
+
+
+def _select(
+    where: NDArray[np.float64], clear: NDArray[np.float64], is_true: NDArray[np.bool_]
+) -> list[tuple[int, float]]:
+    """Of the faces that a path crosses (`where` on it, else NaN), return its gates in order."""
+    rows = np.flatnonzero(np.isfinite(where))
+    if len(rows) == 0:
+        return []
+    inner = (where[rows] > _END_MARGIN) & (where[rows] < 1 - _END_MARGIN)
+    picked = rows[is_true[rows] & inner].tolist()
+    ends = rows[is_true[rows] & ~inner]
+    if len(ends) and clear[ends].min() < min((clear[k] for k in picked), default=np.inf) - _SAME_RADIUS_A:
+        picked.append(int(ends[np.argmin(clear[ends])]))
+    if not picked:
+        picked = [int(rows[np.argmin(clear[rows])])]
+    return sorted(((int(k), float(where[k])) for k in picked), key=lambda item: item[1])
 
 
 def _assemble(
@@ -261,7 +282,8 @@ def _assemble(
     corners = framework.positions[rows] + images @ framework.cell if len(rows) else np.empty((0, 3, 3))
     radii = framework.radii[rows] if len(rows) else np.empty((0, 3))
     centre, free = widest_point(corners, radii) if len(rows) else (np.empty((0, 3)), np.empty(0))
-    kind, kinds, forward = _name_types(framework.labels, pair, sites, length, fraction, free)
+    elements = ["-".join(sorted(framework.symbols[a] for a in gate)) for gate in rows]
+    kind, kinds, forward = _name_types(framework.labels, pair, sites, length, fraction, free, elements)
     reference = np.zeros((len(framework.indices) + len(framework.mobile_indices), 3))
     reference[framework.indices] = framework.positions
     return GateSet(
@@ -300,8 +322,9 @@ def _name_types(
     length: NDArray[np.float64],
     fraction: NDArray[np.float64],
     free: NDArray[np.float64],
+    elements: Sequence[str],
 ) -> tuple[NDArray[np.int64], tuple[str, ...], NDArray[np.bool_]]:
-    """Type of every gate: the two labels, the length class, and which gate along the way.
+    """Type of every gate: the two labels, the length class, which gate along the way, and its elements where they vary.
 
     Also whether the gate's fraction is counted from its first site: labels run alphabetically, and between equal labels
     from the narrower gate's side.
@@ -331,7 +354,11 @@ def _name_types(
             name = "-".join(couple) + (f" {length[members].mean():.1f} Å" if several else "")
             where = _clusters(place[members], _FRACTION_GAP)
             for w in range(int(where.max()) + 1):
-                names[members[where == w]] = name + (f" gate {w + 1}" if where.max() > 0 else "")
+                here = members[where == w]
+                several_kinds = len({elements[g] for g in here}) > 1
+                for g in here:
+                    names[g] = name + (f" gate {w + 1}" if where.max() > 0 else "")
+                    names[g] += f" ({elements[g]})" if several_kinds else ""
     kinds, kind = np.unique(names.astype(str), return_inverse=True)
     return kind.astype(np.int64), tuple(str(k) for k in kinds), forward
 

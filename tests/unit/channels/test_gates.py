@@ -82,6 +82,20 @@ def test_spinel_passes_the_face_between_tetrahedron_and_octahedron():
     assert gate.jump_length_A == pytest.approx(np.sqrt(3) / 8 * 11.11, rel=1e-3)
 
 
+def test_gates_of_a_doped_type_are_told_apart_by_their_elements():
+    crystal = Structure.from_file(Path(prototypes.load("Na3PS4_I-43m").location).with_suffix(".cif"))
+    crystal.replace(next(i for i, s in enumerate(crystal) if s.specie.symbol == "S"), "Cl-")
+    p = prototypes.load("Na3PS4_I-43m")
+    sites = [s for s in p.sites if s.mobile]
+    found = describe(
+        crystal,
+        "Na",
+        mobile_sites_A=np.concatenate([s.positions for s in sites]) @ p.cell,
+        mobile_site_labels=[s.label for s in sites for _ in s.positions],
+    )
+    assert set(found.gate_set.kinds) >= {"Na1-Na2 (Cl-S-S)", "Na1-Na2 (S-S-S)"}
+
+
 def test_layered_conductors_percolate_in_two_dimensions():
     for name in ("Na1.67Mg0.67Al10.33O17_R-3m", "Na2Zn2TeO6_P6322"):
         found = channels(name)
@@ -96,6 +110,8 @@ def test_no_known_conductor_of_the_library_is_sieved_out(name):
     assert outcome is Outcome.COMPLETED, reason
     assert found.gates
     assert found.limiting_gate_A is not None
+    # a way over named sites cannot be wider than the widest of all ways (H+ narrows the free space, but is no anion)
+    assert found.limiting_gate_A <= found.percolation_radius_A[0] + 2e-3
     assert any(g.percolating for g in found.gates)
     assert found.free_sphere_A <= found.included_along_free_A + 1e-9 <= found.included_sphere_A + 2e-9
     # the record goes to JSON and back
