@@ -137,6 +137,8 @@ class Told:
         ``at least``, ``at most`` or empty.
     log10_ratio, error
         log10 of faster over slower with its standard error, where both have values.
+    jumps
+        Seen on each side, all runs together; an ion that jumps forth and back counts twice and does not diffuse.
     """
 
     contrast: Contrast
@@ -147,6 +149,7 @@ class Told:
     bound: str = ""
     log10_ratio: float | None = None
     error: float | None = None
+    jumps: tuple[int | None, int | None] = (None, None)
 
 
 def _gaussian(estimates: Sequence[Estimate]) -> tuple[float, float]:
@@ -202,18 +205,23 @@ def compare(
     runs = list(measurements)
     told = []
     for contrast in contrasts:
-        sides: list[dict[float, list[Estimate]]] = []
+        sides: list[dict[float, list[Measurement]]] = []
         for version in (contrast.faster, contrast.slower):
-            side: dict[float, list[Estimate]] = {}
+            side: dict[float, list[Measurement]] = {}
             for m in runs:
                 candidate = by_id.get(m.candidate_id)
                 if candidate is not None and version.is_it(candidate):
-                    side.setdefault(m.temperature_K, []).append(getattr(m, quantity))
+                    side.setdefault(m.temperature_K, []).append(m)
             sides.append(side)
         for temperature in sorted(set(sides[0]) & set(sides[1])):
-            fast, slow = sides[0][temperature], sides[1][temperature]
+            runs_of = sides[0][temperature], sides[1][temperature]
+            fast, slow = ([getattr(m, quantity) for m in side] for side in runs_of)
+            jumps = tuple(
+                sum(m.hops for m in side if m.hops is not None) if any(m.hops is not None for m in side) else None
+                for side in runs_of
+            )
             probability, bound, ratio, error = probability_greater(fast, slow)
-            told.append(Told(contrast, temperature, fast[0], slow[0], probability, bound, ratio, error))
+            told.append(Told(contrast, temperature, fast[0], slow[0], probability, bound, ratio, error, jumps))
     return told
 
 

@@ -69,13 +69,14 @@ def size_of(results: CampaignResults) -> list[str]:
 def contrasts_table(told: Sequence[Told]) -> list[str]:
     """Return one line a contrast and temperature, and those that were not run."""
     lines = [
-        "| contrast | known | T (K) | D of the first (cm²/s) | D of the second | log10 ratio | P(as known) | outcome |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| contrast | known | T (K) | D of the first (cm²/s) | D of the second | jumps | log10 ratio | P(as known) | "
+        "outcome |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for contrast in CONTRASTS:
         mine = [t for t in told if t.contrast is contrast]
         if not mine:
-            lines.append(f"| {contrast.title} | {contrast.known} | - | - | - | - | - | not run |")
+            lines.append(f"| {contrast.title} | {contrast.known} | - | - | - | - | - | - | not run |")
         for t in mine:
             ratio = "-" if t.log10_ratio is None else f"{t.log10_ratio:+.2f} ± {t.error:.2f}"
             if contrast.ratio is not None and t.log10_ratio is not None:
@@ -85,7 +86,8 @@ def contrasts_table(told: Sequence[Told]) -> list[str]:
             p = "-" if t.probability is None else f"{t.bound} {t.probability:.2f}".strip()
             lines.append(
                 f"| {contrast.title} | {contrast.known} | {t.temperature_K:g} | {number(t.faster)} | "
-                f"{number(t.slower)} | {ratio} | {p} | {outcome_word(t)} |"
+                f"{number(t.slower)} | {' / '.join('-' if n is None else str(n) for n in t.jumps)} | {ratio} | {p} | "
+                f"{outcome_word(t)} |"
             )
     return lines
 
@@ -193,8 +195,8 @@ def page(all_results: Sequence[CampaignResults], out: Path, *, remarks: str, sof
             f"Of {len(CONTRASTS)} contrasts {len({t.contrast.title for t in told})} were run, giving {len(told)} "
             f"comparisons: {words.count('confirmed')} confirmed, {words.count('contradicted')} contradicted, "
             f"{sum(w.startswith('undecided') for w in words)} undecided. Confirmed and contradicted mean odds of nine "
-            "to one and better. D is compared at the temperature of the runs, where nothing is extrapolated; several runs "
-            "of one side are averaged. `<` is an upper limit (95 %), `~` an indication.",
+            "to one and better. D is compared at the temperature of the runs, where nothing is extrapolated; several "
+            "runs of one side are averaged. `<` is an upper limit (95 %), `~` an indication.",
             "",
             *contrasts_table(told),
             "",
