@@ -47,7 +47,7 @@ __all__ = [
     "memory_book",
 ]
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 class Meter(Protocol):
@@ -219,25 +219,35 @@ def calibrate(
 
 @dataclass
 class MemoryBook:
-    """A fitted model with its bound, kept in a file.
+    """A fitted model with what was learned since, kept in a file.
 
     Attributes
     ----------
     model
         Predicts bytes.
-    bound_bytes
-        What a forward pass may take; only ever lowered by `ran_out`.
+    free_bytes
+        What may be taken now: a share of what the device has free. Not kept: it differs from day to day.
+    learned_bytes
+        What turned out to be too much, halved; None as long as memory never ran out.
     path
         Where it is kept, or None.
     samples
         What it was fitted to.
+    key
+        For which weights, precision, backend, device and versions it holds.
     """
 
     model: MemoryModel
-    bound_bytes: float
+    free_bytes: float
     path: Path | None = None
     samples: list[Sample] = field(default_factory=list)
     key: dict[str, str] = field(default_factory=dict)
+    learned_bytes: float | None = None
+
+    @property
+    def bound_bytes(self) -> float:
+        """What a forward pass may take."""
+        return self.free_bytes if self.learned_bytes is None else min(self.free_bytes, self.learned_bytes)
 
     def fits(self, edges: float, atoms: float) -> bool:
         """Whether a batch of that size stays within the bound."""
@@ -257,8 +267,9 @@ class MemoryBook:
         return int(max(0.0, self.bound_bytes - self.model.fixed) / max(per_atom, 1e-300))
 
     def ran_out(self, edges: float, atoms: float) -> None:
-        """Note a real out-of-memory: the bound falls to half of what did not fit, and the file is rewritten."""
-        self.bound_bytes = 0.5 * min(self.bound_bytes, self.model.predict(edges, atoms))
+        """Note a real out-of-memory: the bound falls to half of what did not fit, for good; the file is rewritten."""
+        half = 0.5 * self.model.predict(edges, atoms)
+        self.learned_bytes = half if self.learned_bytes is None else min(half, self.learned_bytes)
         self.save()
 
     def save(self) -> None:
@@ -271,7 +282,7 @@ class MemoryBook:
                 "schema": _SCHEMA,
                 "key": self.key,
                 "model": asdict(self.model),
-                "bound_bytes": self.bound_bytes,
+                "learned_bytes": self.learned_bytes,
                 "samples": [asdict(sample) for sample in self.samples],
             },
             indent=1,
@@ -285,8 +296,8 @@ class MemoryBook:
         Path(temporary).replace(self.path)
 
     @classmethod
-    def read(cls, path: Path) -> MemoryBook:
-        """Read the file.
+    def read(cls, path: Path, free_bytes: float) -> MemoryBook:
+        """Read the file; `free_bytes` is what may be taken now.
 
         Raises
         ------
@@ -305,10 +316,11 @@ class MemoryBook:
                 )
             return cls(
                 MemoryModel(**data["model"]),
-                float(data["bound_bytes"]),
+                free_bytes,
                 path,
                 [Sample(**sample) for sample in data["samples"]],
                 data["key"],
+                data["learned_bytes"],
             )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, DataError):
@@ -364,7 +376,7 @@ def memory_book(
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]
     path = (folder or cache) / f"{name}.json"
     if path.is_file():
-        return MemoryBook.read(path)
+        return MemoryBook.read(path, share * meter.available())
     model, samples = calibrate(potential, structures, meter)
     book = MemoryBook(model, share * meter.available(), path, samples, key)
     book.save()

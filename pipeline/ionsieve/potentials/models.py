@@ -60,6 +60,8 @@ class ModelCard:
         DOIs.
     note
         One sentence on what it is good for, or what brings it.
+    download_key
+        Its name in the package that can fetch it; empty where nothing needs fetching.
     """
 
     name: str
@@ -71,6 +73,7 @@ class ModelCard:
     cutoff_A: float | None = None
     cite: tuple[str, ...] = ()
     note: str = ""
+    download_key: str = ""
 
     @property
     def present(self) -> bool:
@@ -93,15 +96,31 @@ def mace_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mace"
 
 
-#: file names as `mace_mp` writes them: the last part of the address, letters, digits and underscores only.
+#: file names as `mace_mp` writes them (the last part of the address, letters, digits and underscores only), and its
+#: own names of the models
 _MACE_FILES = {
-    "mace-mp-0-small": ("20231210mace128L0_energy_epoch249model", "MIT", "MACE-MP-0 small, 2023"),
-    "mace-mp-0-medium": ("20231203mace128L1_epoch199model", "MIT", "MACE-MP-0 medium, 2023"),
-    "mace-mp-0b3-medium": ("macemp0b3mediummodel", "MIT", "MACE-MP-0b3: better at high pressure and phonons"),
-    "mace-mpa-0-medium": ("macempa0mediummodel", "MIT", "MACE-MPA-0: MPtrj and Alexandria; a good default on a GPU"),
-    "mace-omat-0-medium": ("maceomat0mediummodel", _ASL, "MACE-OMAT-0: OMat24, off-equilibrium, softer bias"),
-    "mace-matpes-pbe-0": ("MACEmatpespbeomatftmodel", _ASL, "MACE-MATPES-PBE-0: PBE without +U"),
-    "mace-matpes-r2scan-0": ("MACEmatpesr2scanomatftmodel", _ASL, "MACE-MATPES-r2SCAN-0"),
+    "mace-mp-0-small": ("20231210mace128L0_energy_epoch249model", "small", "MIT", "MACE-MP-0 small, 2023"),
+    "mace-mp-0-medium": ("20231203mace128L1_epoch199model", "medium", "MIT", "MACE-MP-0 medium, 2023"),
+    "mace-mp-0b3-medium": (
+        "macemp0b3mediummodel",
+        "medium-0b3",
+        "MIT",
+        "MACE-MP-0b3: better at high pressure and phonons",
+    ),
+    "mace-mpa-0-medium": (
+        "macempa0mediummodel",
+        "medium-mpa-0",
+        "MIT",
+        "MACE-MPA-0: MPtrj and Alexandria; a good default on a GPU",
+    ),
+    "mace-omat-0-medium": (
+        "maceomat0mediummodel",
+        "medium-omat-0",
+        _ASL,
+        "MACE-OMAT-0: OMat24, off-equilibrium, softer bias",
+    ),
+    "mace-matpes-pbe-0": ("MACEmatpespbeomatftmodel", "mace-matpes-pbe-0", _ASL, "MACE-MATPES-PBE-0: PBE without +U"),
+    "mace-matpes-r2scan-0": ("MACEmatpesr2scanomatftmodel", "mace-matpes-r2scan-0", _ASL, "MACE-MATPES-r2SCAN-0"),
 }
 
 _SEVENN_FILES = {
@@ -152,9 +171,11 @@ def catalogue() -> list[ModelCard]:
             "r2SCAN by transfer learning; ships with its package",
         ),
     ]
-    for name, (file, licence, note) in _MACE_FILES.items():
+    for name, (file, key, licence, note) in _MACE_FILES.items():
         cards.append(
-            ModelCard(name, "mace", licence, _MPTRJ, mace_cache() / file, None, None, (_MACE_DOI, _MACE_MP_DOI), note)
+            ModelCard(
+                name, "mace", licence, _MPTRJ, mace_cache() / file, None, None, (_MACE_DOI, _MACE_MP_DOI), note, key
+            )
         )
     for name, (file, sha256, note) in _SEVENN_FILES.items():
         path = sevenn / "pretrained_potentials" / file if sevenn else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
@@ -98,6 +100,8 @@ def resolve_file(settings: PotentialSettings, card: ModelCard | None) -> tuple[P
             key="potential.path",
             remedy="path: /where/the/model.file/is",
         )
+    if not path.is_file() and settings.download and settings.path is None and card is not None and card.download_key:
+        _download(card)
     if not path.is_file():
         raise SetupError(
             "the model file is not there",
@@ -107,8 +111,7 @@ def resolve_file(settings: PotentialSettings, card: ModelCard | None) -> tuple[P
             cause="foundation models are not part of any package; they are downloaded once into the cache"
             if card is not None and card.family == "mace" and settings.path is None
             else "",
-            remedy="`python -c \"from mace.calculators import mace_mp; mace_mp('medium-mpa-0')\"` downloads one where "
-            "there is a network, or set `path`"
+            remedy="`download: true` fetches it where there is a network; elsewhere copy it there or set `path`"
             if card is not None and card.family == "mace" and settings.path is None
             else "correct the path, or copy the file there",
         )
@@ -139,6 +142,27 @@ def resolve_file(settings: PotentialSettings, card: ModelCard | None) -> tuple[P
             remedy=f"if you know its origin, set `sha256: {found}` (this file only) or `trust: true` (any file)",
         )
     return path, card if settings.path is None else None
+
+
+def _download(card: ModelCard) -> None:
+    """Fetch a foundation model into MACE's cache, with MACE's own downloader."""
+    from ionsieve.potentials.mace import import_mace
+
+    import_mace()
+    from mace.calculators import foundations_models
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+            foundations_models.download_mace_mp_checkpoint(card.download_key)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SetupError(
+            f"the model could not be downloaded: {error}",
+            where=str(card.path),
+            key="potential.download",
+            found=card.name,
+            cause="no network from here (compute nodes often have none), or the server is down",
+            remedy="run `ionsieve validate` once on a login node, or copy the file to the path above",
+        ) from error
 
 
 def _chgnet(path: Path, card: ModelCard | None, settings: PotentialSettings) -> Potential:

@@ -59,6 +59,10 @@ class PotentialSettings(Frozen):
         default=False,
         description="Load a model file whose digest is not known. Loading a pickled model executes code in it.",
     )
+    download: bool = Field(
+        default=False,
+        description="Fetch a MACE foundation model that is not in the cache. It still needs `sha256` or `trust`.",
+    )
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",

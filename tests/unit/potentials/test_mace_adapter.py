@@ -14,7 +14,8 @@ import torch
 from ase.build import bulk
 
 from ionsieve.errors import InputError, SetupError
-from ionsieve.potentials import PotentialSettings, load
+from ionsieve.potentials import PotentialSettings, catalogue, load
+from ionsieve.potentials.mace import import_mace
 from ionsieve.systems import Batch
 from ionsieve.testing.tiny_mace import build_tiny_mace, write_tiny_mace
 
@@ -82,3 +83,13 @@ def test_equal_seeds_give_equal_tiny_models() -> None:
     one, other = (build_tiny_mace((3, 17), channels=4, seed=5).state_dict() for _ in range(2))
     assert torch.get_default_dtype() is before
     assert all(torch.equal(one[k], other[k]) for k in one)
+
+
+def test_cache_names_are_those_of_the_packages_downloader() -> None:
+    import_mace()
+    from mace.calculators.foundations_models import mace_mp_urls
+
+    for card in (card for card in catalogue() if card.family == "mace"):
+        assert card.path is not None
+        name = mace_mp_urls[card.download_key].rsplit("/", 1)[1]
+        assert card.path.name == "".join(c for c in name if c.isalnum() or c == "_"), card.name

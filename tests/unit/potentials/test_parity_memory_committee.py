@@ -107,7 +107,7 @@ class FakeMeter:
     """A device whose memory follows a law, with an overhead that no model of ours contains."""
 
     def __init__(self, potential: PairPotential, law: Callable[[int, int], float]) -> None:
-        self.law, self.calls, self.potential = law, 0, potential
+        self.law, self.calls, self.potential, self.free = law, 0, potential, 10_000_000
         evaluate = potential.evaluate
 
         def noting(batch: Batch, *, stress: bool = False) -> Evaluation:
@@ -134,7 +134,7 @@ class FakeMeter:
         return self.taken
 
     def available(self) -> int:
-        return 10_000_000
+        return self.free
 
 
 def test_a_linear_device_is_recovered(salt: Atoms) -> None:
@@ -177,6 +177,10 @@ def test_a_book_is_measured_once_and_keeps_its_lowered_bound(salt: Atoms, tmp_pa
     assert meter.calls == calls
     assert again.bound_bytes == pytest.approx(0.5 * book.model.predict(most * density, most))
     assert again.bound_bytes < 4_000_001
+    meter.free = 1_000_000  # another process came: what was learned stays in the file, the bound follows
+    assert memory_book(potential, [salt], tmp_path, meter=meter).bound_bytes == pytest.approx(800_000)
+    meter.free = 10_000_000
+    assert memory_book(potential, [salt], tmp_path, meter=meter).bound_bytes == again.bound_bytes
     other = memory_book(potential, [salt], tmp_path, meter=meter, backend="other")
     assert meter.calls > calls
     assert other.path != again.path
@@ -185,14 +189,14 @@ def test_a_book_is_measured_once_and_keeps_its_lowered_bound(salt: Atoms, tmp_pa
 def test_a_damaged_book_is_named(tmp_path: Path) -> None:
     book = MemoryBook(MemoryModel(1, 2, 3), 100.0, tmp_path / "book.json", [Sample(1, 2, 3)])
     book.save()
-    assert MemoryBook.read(tmp_path / "book.json").model == book.model
+    assert MemoryBook.read(tmp_path / "book.json", 9.0).model == book.model
     text = (tmp_path / "book.json").read_text()
     (tmp_path / "book.json").write_text(text[: len(text) // 2])
     with pytest.raises(DataError, match="damaged"):
-        MemoryBook.read(tmp_path / "book.json")
+        MemoryBook.read(tmp_path / "book.json", 9.0)
     (tmp_path / "book.json").write_text(json.dumps({**json.loads(text), "schema": 99}))
     with pytest.raises(DataError, match="schema"):
-        MemoryBook.read(tmp_path / "book.json")
+        MemoryBook.read(tmp_path / "book.json", 9.0)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["book.json"]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import http.server
 import os
 import pickle
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,7 +86,50 @@ def test_a_foundation_model_that_was_never_downloaded(monkeypatch: pytest.Monkey
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(SetupError, match="not there") as error:
         load(PotentialSettings(name="mace-mpa-0-medium"))
-    assert "mace_mp" in error.value.problem.remedy
+    assert "download: true" in error.value.problem.remedy
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A real server on this machine: its address and the folder that it serves."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as http_server:
+        thread = threading.Thread(target=http_server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{http_server.server_port}", folder
+        http_server.shutdown()
+        thread.join()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_download_lands_in_the_cache_and_still_needs_trust(
+    server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ionsieve.potentials.mace import import_mace
+
+    import_mace()
+    from mace.calculators import foundations_models
+
+    address, folder = server
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    name = Path(foundations_models.mace_mp_urls["medium-mpa-0"]).name
+    monkeypatch.setitem(foundations_models.mace_mp_urls, "medium-mpa-0", f"{address}/{name}")
+    settings = PotentialSettings(name="mace-mpa-0-medium", download=True)
+    with pytest.raises(SetupError, match="could not be downloaded"):
+        load(settings)
+    (folder / name).write_bytes(b"weights of a model")
+    with pytest.raises(SetupError, match="run code"):
+        load(settings)
+    card = next(card for card in catalogue() if card.name == "mace-mpa-0-medium")
+    assert card.present
+    assert card.path is not None
+    assert card.path.read_bytes() == b"weights of a model"
 
 
 def test_the_nearest_name_is_suggested() -> None:
