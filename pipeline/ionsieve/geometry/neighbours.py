@@ -27,6 +27,8 @@ __all__ = ["NeighbourStatistics", "Pairs", "VerletList", "half_list"]
 
 #: margin of the rebuild criterion, Å: rounding of float32 positions of unwrapped trajectories stays below it.
 _ROUNDING_A = 1e-3
+#: a system beyond these has exploded or collapsed; ordinary crystals have 50 to 150 neighbours within 6 Å
+_FARTHEST_IMAGES, _MOST_NEIGHBOURS = 1e7, 5000.0
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,7 @@ class VerletList:
         reference, old_cells = entry.positions.clone(), entry.cells.clone()
         for index in torch.nonzero(stale).squeeze(1).tolist():
             rows = slice(starts[index], starts[index + 1])
-            _check_geometry(where[rows], boxes[index], index)
+            _check_geometry(where[rows], boxes[index], index, self.cutoff_A)
             first, second, shifts = half_list(where[rows], boxes[index], self.cutoff_A + self.skin_A)
             lists[index] = _SystemList(
                 torch.from_numpy(first + starts[index]).to(device),
@@ -313,7 +315,7 @@ def _join(parts: list[Tensor], like: Tensor) -> Tensor:
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64, device=like.device)
 
 
-def _check_geometry(positions: NDArray[np.float64], cell: NDArray[np.float64], index: int) -> None:
+def _check_geometry(positions: NDArray[np.float64], cell: NDArray[np.float64], index: int, cutoff_A: float) -> None:
     if not np.isfinite(positions).all() or not np.isfinite(cell).all():
         raise InputError(
             "positions or cell are not finite",
@@ -328,4 +330,24 @@ def _check_geometry(positions: NDArray[np.float64], cell: NDArray[np.float64], i
             key=f"system {index}",
             found=f"{volume:.3g} Å³",
             remedy="put an isolated molecule into a box that is wider than the cut-off",
+        )
+    if len(positions) == 0:
+        return
+    images = float(np.abs(positions @ np.linalg.inv(cell)).max())
+    if images > _FARTHEST_IMAGES:
+        raise InputError(
+            "an atom is absurdly far from its cell",
+            key=f"system {index}",
+            found=f"{images:.3g} cells away",
+            cause="the dynamics exploded",
+            remedy="guards take such a system out of its batch",
+        )
+    neighbours = len(positions) / volume * 4.0 / 3.0 * np.pi * cutoff_A**3
+    if neighbours > _MOST_NEIGHBOURS:
+        raise InputError(
+            "the cell has collapsed: its neighbour list would fill the memory",
+            key=f"system {index}",
+            found=f"{volume:.3g} Å³ for {len(positions)} atoms, about {neighbours:.3g} neighbours an atom",
+            cause="a barostat ran away, or the lattice parameters are not in Å",
+            remedy="look at the cell and at the barostat's time constant",
         )

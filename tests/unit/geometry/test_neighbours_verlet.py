@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -143,3 +145,19 @@ def test_a_cell_without_volume_is_refused() -> None:
 def test_impossible_settings_are_refused(cutoff_A: float, skin_A: float) -> None:
     with pytest.raises(InputError):
         VerletList(cutoff_A, skin_A)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda a: a.positions.__setitem__((0, 0), 1e12), "absurdly far"),
+        (lambda a: a.set_cell(a.cell.array * 0.05, scale_atoms=True), "collapsed"),
+    ],
+)
+def test_exploded_and_collapsed_systems_are_refused_at_once(
+    systems: list[Atoms], change: Callable[[Atoms], None], words: str
+) -> None:
+    change(systems[0])
+    with pytest.raises(InputError, match=words) as error:
+        pairs_of(VerletList(6.0, 0.5), systems)
+    assert error.value.problem.key == "system 0"
