@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ FIRST = {
     "guide": ("getting-started", "campaign", "generate", "choosing-a-potential", "potentials", "clusters"),
     "tutorials": ("transport", "channels", "campaign"),
     "theory": (),
-    "reference": ("cli", "quantities", "flags"),
+    "reference": ("quantities", "flags"),
     "decisions": (),
 }
 TITLES = {
@@ -100,7 +101,8 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     if trust:
         nav.append({"Trust": trust})
     api = [{room: f"reference/api/{room}.md"} for room in ROOMS if api_page(room)]
-    nav.append({TITLES["reference"]: [*pages("reference"), {"API": api}]})
+    made = [{"Commands": "reference/cli.md"}, {"Keys of a campaign": "reference/campaign.md"}]
+    nav.append({TITLES["reference"]: [*made, *pages("reference"), {"API": api}]})
     placed = {"index.md", "architecture.md", *trust}
     others = sorted(path.name for path in DOCS.glob("*.md") if path.name not in placed)
     nav.append({"Inside": ["architecture.md", *others, {TITLES["decisions"]: pages("decisions")}]})
@@ -109,7 +111,12 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the API pages, which exist nowhere on disk."""
+    """Add the pages that exist nowhere on disk: API, commands, keys of a campaign."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from reference_pages import campaign_page, cli_page
+
+    files.append(File.generated(config, "reference/cli.md", content=cli_page()))
+    files.append(File.generated(config, "reference/campaign.md", content=campaign_page()))
     for room in ROOMS:
         if text := api_page(room):
             files.append(File.generated(config, f"reference/api/{room}.md", content=text))
