@@ -1,4 +1,4 @@
-"""SevenNet passes the contract in its own environment: pip install 'ionsieve[sevennet]' without mace-torch."""
+"""SevenNet passes the contract in its own environment: `pip install ionsieve`, then `pip install sevenn`."""
 
 from __future__ import annotations
 

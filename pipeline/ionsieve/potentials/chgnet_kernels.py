@@ -139,8 +139,9 @@ def _times(rows: Tensor, weight: Tensor) -> None:
     rows.view(-1, *weight.shape).mul_(weight)
 
 
-def _blocks(count: int, like: Tensor, size: int = _BLOCK) -> Iterator[tuple[int, int]]:
-    step = size if like.device.type == "cpu" else max(count, 1)
+def _blocks(count: int, like: Tensor, rows_each: int = 1) -> Iterator[tuple[int, int]]:
+    """Cut `count` items of `rows_each` rows into blocks; on a GPU there is one."""
+    step = max(_BLOCK // rows_each, 1) if like.device.type == "cpu" else max(count, 1)
     for begin in range(0, count, step):
         yield begin, min(begin + step, count)
 
@@ -169,7 +170,7 @@ class AtomPlan:
         """Return the plan of undirected edges (U,)."""
         count = int(first.shape[0])
         centre, neighbour = [], []
-        for begin, end in _blocks(count, first, _BLOCK // 2):
+        for begin, end in _blocks(count, first, 2):
             centre += [first[begin:end], second[begin:end]]
             neighbour += [second[begin:end], first[begin:end]]
         if not centre:
@@ -199,7 +200,7 @@ class AtomMessage(torch.autograd.Function):
         pre_all = space.get(f"{name}.pre", total, 2 * width, weight)
         unit_all = space.get(f"{name}.unit", total, 2 * width, weight)
         scale_all = space.get(f"{name}.scale", total, 2, weight)
-        for begin, end in _blocks(plan.edges, weight, _BLOCK // 2):
+        for begin, end in _blocks(plan.edges, weight, 2):
             rows, count = slice(2 * begin, 2 * end), 2 * (end - begin)
             scratch = _Scratch(space, count, width, weight)
             pre, wide = pre_all[rows], scratch.wide[0]
@@ -224,7 +225,7 @@ class AtomMessage(torch.autograd.Function):
         d_neighbour = torch.zeros_like(d_centre)
         d_bond = grad.new_empty((plan.edges, 2 * width))
         d_weight = grad.new_empty((plan.edges, width))
-        for begin, end in _blocks(plan.edges, weight, _BLOCK // 2):
+        for begin, end in _blocks(plan.edges, weight, 2):
             rows, half = slice(2 * begin, 2 * end), end - begin
             scratch = _Scratch(space, 2 * half, width, weight)
             incoming = torch.index_select(grad, 0, plan.centre[rows], out=scratch.narrow[0])

@@ -21,7 +21,7 @@ __all__ = ["load", "resolve_file"]
 _PACKAGES = {
     "chgnet": ("chgnet", "pip install chgnet"),
     "mace": ("mace", "pip install mace-torch"),
-    "sevennet": ("sevenn", "pip install 'ionsieve[sevennet]' in an environment without mace-torch"),
+    "sevennet": ("sevenn", "pip install sevenn, in an environment of its own: it replaces the e3nn that MACE needs"),
 }
 
 

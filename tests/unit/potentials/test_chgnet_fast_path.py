@@ -101,6 +101,18 @@ def test_one_forward_pass_for_all_equals_one_by_one() -> None:
     assert (found.stresses - expected.stresses).abs().max() < 1e-6
 
 
+@pytest.mark.parametrize("block", [96, 10**9])
+def test_the_size_of_a_block_does_not_matter(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One block for everything is what a GPU does; small ones cut across atoms, bonds and systems."""
+    systems = [perovskite(1, (1, 1, 1)), perovskite(2, (2, 1, 1))]
+    potential = chgnet(dtype="float64")
+    expected = potential.evaluate(Batch.from_atoms(systems)).forces
+    monkeypatch.setattr("ionsieve.potentials.chgnet_kernels._BLOCK", block)
+    monkeypatch.setattr(potential, "one_by_one", False)
+    found = potential.evaluate(Batch.from_atoms(systems)).forces
+    assert (found - expected).abs().max() < 1e-10
+
+
 def test_the_same_after_a_restart() -> None:
     atoms = perovskite(5, (2, 1, 1))
     rng = np.random.default_rng(6)
