@@ -7,7 +7,7 @@ The teacher's runs are those of the folder; nothing of the folder is changed. Al
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from ionsieve.errors import InputError
 from ionsieve.records import (
     Candidate,
     Configuration,
+    Estimate,
     GeneratedCandidate,
     PotentialIdentity,
     RelaxedConfiguration,
@@ -114,7 +115,8 @@ def distill_family(
     out
         Where the student, its verdict and its runs go.
     examine
-        How many of the teacher's runs the student repeats, hottest first; default all.
+        How many of the teacher's runs the student repeats: first those in which the teacher measured a D, hottest first;
+        default all.
     long_ps
         Production length of long runs of every run of the family, with the student if it passed, else with the teacher.
     say
@@ -173,8 +175,10 @@ def distill_family(
     seconds = (seconds_per_step(teacher, runs), seconds_per_step(pupil, runs))
     say(f"{1e3 * seconds[0]:.1f} CPU ms a step and system with the teacher, {1e3 * seconds[1]:.1f} with the student")
 
-    examined = sorted(runs, key=lambda run: -run.record.run.temperature_K)[: examine or len(runs)]
-    told, pairs = _examine(examined, pupil, campaign, settings, out / "runs" / sha256[:12], say)
+    known = {run.name: measure_run(run, run.trajectory, campaign).tracer_diffusivity for run in runs}
+    examined = sorted(runs, key=lambda run: (not known[run.name].is_value, -run.record.run.temperature_K))
+    examined = examined[: examine or len(runs)]
+    told, pairs = _examine(examined, known, pupil, campaign, settings, out / "runs" / sha256[:12], say)
     verdict = draft.model_copy(
         update={
             "checks": (*checks, *told),
@@ -193,14 +197,20 @@ def distill_family(
 
 
 def _examine(
-    runs: Sequence[TeacherRun], pupil: Potential, campaign: Campaign, settings: DistillSettings, out: Path, say: Say
-) -> tuple[list[Check], list[tuple[str, object, object]]]:
+    runs: Sequence[TeacherRun],
+    known: Mapping[str, Estimate],
+    pupil: Potential,
+    campaign: Campaign,
+    settings: DistillSettings,
+    out: Path,
+    say: Say,
+) -> tuple[list[Check], list[tuple[str, Estimate, Estimate]]]:
     """Repeat the teacher's runs with the student, with other random numbers, and compare."""
     from ionsieve.distill import check_diffusivity, check_rdf, check_survival
     from ionsieve.trajectory import h5md
 
     checks: list[Check] = []
-    pairs: list[tuple[str, object, object]] = []
+    pairs: list[tuple[str, Estimate, Estimate]] = []
     for run, ended in zip(runs, _simulate(runs, pupil, campaign, out, None), strict=True):
         checks.append(check_survival(run.name, ended.outcome, ended.reason))
         say(checks[-1].sentence)
@@ -209,7 +219,7 @@ def _examine(
         trajectory = h5md.read(ended.trajectory)
         checks.append(check_rdf(run.name, run.trajectory, trajectory, settings))
         say(checks[-1].sentence)
-        theirs, ours = (measure_run(run, t, campaign).tracer_diffusivity for t in (run.trajectory, trajectory))
+        theirs, ours = known[run.name], measure_run(run, trajectory, campaign).tracer_diffusivity
         pairs.append((run.name, theirs, ours))
         if not theirs.is_value:  # nothing to compare with; at least one run must be comparable for the student to pass
             say(f"{run.name}: the teacher's own D is no value ({theirs.kind}): the student's is not examined there")
