@@ -382,7 +382,7 @@ def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--faults", type=int, default=100)
-    parser.add_argument("--small", action="store_true", help="12 faults on a small campaign")
+    parser.add_argument("--small", action="store_true", help="5 faults on a small campaign")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tmpfs", action="store_true", help="run on a small tmpfs (root) and fill it at times")
     parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
@@ -391,8 +391,8 @@ def main(argv: list[str] | None = None) -> int:
     if told.drive is not None:
         return drive(told.drive)
     root = told.keep or Path(tempfile.mkdtemp(prefix="ionsieve-drill-"))
-    faults = 12 if told.small else told.faults
-    candidates, steps = (12, 8) if told.small else (40, 20)
+    faults = 5 if told.small else told.faults
+    candidates, steps = (6, 8) if told.small else (40, 20)
     try:
         problems = run_drill(root, faults=faults, candidates=candidates, steps=steps, seed=told.seed, tmpfs=told.tmpfs)
     finally:

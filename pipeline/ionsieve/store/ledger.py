@@ -91,6 +91,7 @@ class Row:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+_TROUBLE = "state IN ('failed', 'quarantined', 'running')"
 _COLUMNS = tuple(f for f in Row.__dataclass_fields__ if f != "facts")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -299,10 +300,9 @@ class Ledger:
 
     def trouble(self, states: Iterable[State], *, limit: int = 1000) -> list[Row]:
         """Rows in the given states."""
-        names = [str(s) for s in states]
-        return self._rows(
-            f"WHERE state IN ({','.join('?' * len(names))}) ORDER BY stage, label LIMIT {int(limit)}", tuple(names)
-        )
+        names = ",".join(f"'{State(s)}'" for s in states)
+        # the first condition is the index's own, word for word: without it SQLite reads the whole table
+        return self._rows(f"WHERE {_TROUBLE} AND state IN ({names}) ORDER BY stage, label LIMIT {int(limit)}")
 
     def rows(self, *, finished: bool | None = None) -> Iterator[Row]:
         """Yield every row, optionally only those with an answer (or without one)."""

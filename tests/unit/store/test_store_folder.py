@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from ionsieve.errors import BugError, DataError, InputError, SetupError
 from ionsieve.records import Candidate, FileReference, PotentialIdentity, Run, RunRecord
-from ionsieve.store import DamagedError, EventLog, FolderLock, Request, Row, State, Store, safe_name
+from ionsieve.store import DamagedError, EventLog, Request, Row, State, Store, safe_name
 from ionsieve.store import folder as fs
 from ionsieve.store.migrations import migrate_record, plan_folder
 from ionsieve.verdicts import Outcome
@@ -256,6 +257,17 @@ def test_ledger_totals_follow_the_rows(store: Store) -> None:
         }
         with pytest.raises(BugError, match="cannot go from failed to running"):
             ledger.write([Row(key="0", stage="simulate", state=State.RUNNING)])
+    store.close()
+
+
+def test_trouble_is_found_without_reading_the_whole_table(store: Store) -> None:
+    with store.lock:
+        store.ledger.write([Row(key="a", stage="relax", state=State.FAILED), Row(key="b", stage="relax")])
+    assert [r.key for r in store.ledger.trouble([State.FAILED, State.QUARANTINED])] == ["a"]
+    with sqlite3.connect(store.folder / "ledger.sqlite") as db:
+        where = "state IN ('failed', 'quarantined', 'running') AND state IN ('failed')"
+        plan = str(db.execute(f"EXPLAIN QUERY PLAN SELECT * FROM tasks WHERE {where}").fetchall())
+    assert "by_trouble" in plan
     store.close()
 
 
