@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+_SUFFIXES = (".cif", ".vasp", ".xyz", ".extxyz", ".traj", ".h5", ".h5md", ".yaml", ".json")
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -33,7 +35,8 @@ def register(app: typer.Typer) -> None:
             str, typer.Option(help="Oxidation states, for example Na=1,P=5,S=-2. Unset: from the file, else guessed.")
         ] = "",
         sites: Annotated[
-            Path | None, typer.Option(help="Structure file whose atoms of the mobile element are its sites.")
+            Path | None,
+            typer.Option(help="Structure file, same cell, whose atoms of the mobile element are the sites."),
         ] = None,
         bvse: Annotated[bool, typer.Option("--bvse", help="Also the bond-valence landscape and its barriers.")] = False,
         interstitials: Annotated[
@@ -50,7 +53,7 @@ def register(app: typer.Typer) -> None:
         settings = ChannelSettings(bvse=bvse)
         structure, trajectory, given = _load(source, mobile, start, stop, stride)
         if sites is not None:
-            given = _sites_of(sites, mobile)
+            given = _sites_of(sites, mobile, _cell_of(structure))
         found = describe(
             structure,
             mobile,
@@ -69,6 +72,8 @@ def register(app: typer.Typer) -> None:
         else:
             _print(record, found.axis_radius_A)
             _print_motion(motion[0])
+            if trajectory is not None and given is None:
+                typer.echo("sites: where the ions are in the first frame; --sites names the crystal's own", err=True)
         cavities = find_interstitials(found.framework) if interstitials else ()
         for c in cavities:
             x, y, z = c.fractional
@@ -139,6 +144,13 @@ def _load(source: str, mobile: str, start: int, stop: int | None, stride: int) -
     """Return structure, trajectory (or None) and mobile sites with labels (or None) for whatever was named."""
     path = Path(source)
     if not path.exists():
+        if len(path.parts) > 1 or path.suffix.lower() in _SUFFIXES:
+            raise InputError(
+                "no such file",
+                where=source,
+                expected="a structure, a trajectory, or the name of a prototype",
+                remedy="check the path; `ionsieve prototypes` lists the names",
+            )
         from ionsieve.generate import prototypes
 
         prototype = prototypes.load(source)
@@ -155,8 +167,24 @@ def _load(source: str, mobile: str, start: int, stop: int | None, stride: int) -
     frames = read_any(path, start=start, stop=stop, stride=stride, frame_interval_fs=1.0)
     from ase import Atoms
 
-    first = Atoms(numbers=frames.numbers, positions=frames.positions[0], cell=frames.cells[0], pbc=True)
-    return first, frames if len(frames.positions) > 1 else None, None
+    positions, cell = frames.positions[0].copy(), frames.cells.mean(axis=0)
+    if len(frames.positions) > 1:  # gates are found in the mean framework; ions that travel have no mean
+        stays = frames.numbers != _number(mobile)
+        positions[stays] = frames.positions[:, stays].mean(axis=0)
+    reference = Atoms(numbers=frames.numbers, positions=positions, cell=cell, pbc=True)
+    return reference, frames if len(frames.positions) > 1 else None, None
+
+
+def _cell_of(structure: Any) -> Any:
+    return structure.lattice.matrix if hasattr(structure, "lattice") else structure.cell.array
+
+
+def _number(element: str) -> int:
+    from ase.data import atomic_numbers
+
+    if element not in atomic_numbers:
+        raise InputError("not an element", key="--mobile", found=element, expected="a symbol, for example Na")
+    return int(atomic_numbers[element])
 
 
 def _of_prototype(prototype: Any) -> tuple[Any, None, Any]:
@@ -177,15 +205,27 @@ def _read_cif(path: Path) -> Any:
     return parser.parse_structures(primitive=False, on_error="ignore")[0]
 
 
-def _sites_of(path: Path, mobile: str) -> tuple[Any, list[str]]:
+def _sites_of(path: Path, mobile: str, cell: Any) -> tuple[Any, list[str]]:
+    """Mobile sites of a structure file, placed into `cell` by their fractional coordinates."""
+    import numpy as np
     from pymatgen.core import Structure
 
-    atoms = [
-        s for s in Structure.from_file(path) if mobile in {getattr(e, "symbol", str(e)) for e in s.species.elements}
-    ]
+    structure = Structure.from_file(path)
+    atoms = [s for s in structure if mobile in {getattr(e, "symbol", str(e)) for e in s.species.elements}]
     if not atoms:
-        raise InputError(f"{path} holds no {mobile}", key="--sites", where=str(path))
-    return [s.coords for s in atoms], [s.label or mobile for s in atoms]
+        raise InputError(f"the file holds no {mobile}", key="--sites", where=str(path))
+    own, wanted = np.array(structure.lattice.abc), np.linalg.norm(np.asarray(cell), axis=1)
+    if np.any(np.abs(own / wanted - 1) > 0.1):
+        raise InputError(
+            "the sites belong to another cell",
+            key="--sites",
+            where=str(path),
+            found=f"{own.round(2).tolist()} Å",
+            expected=f"about {wanted.round(2).tolist()} Å",
+            cause="typically the unit cell beside a trajectory of a supercell",
+            remedy="write the sites in the cell of the trajectory",
+        )
+    return [s.frac_coords @ np.asarray(cell) for s in atoms], [s.label or mobile for s in atoms]
 
 
 def _motion(found: Channels, trajectory: Any, settings: ChannelSettings) -> tuple[Any, Any]:

@@ -182,6 +182,24 @@ def test_command_on_a_trajectory_follows_the_gates(app, tmp_path):
     }
 
 
+def test_command_takes_sites_from_a_file_of_the_same_cell(app, tmp_path):
+    unit = Structure.from_file(path_of("Na3OCl_Pm-3m"))
+    unit.to(filename=str(tmp_path / "unit.cif"))
+    unit.make_supercell(2)
+    unit.to(filename=str(tmp_path / "POSCAR"), fmt="poscar")
+    structure = str(tmp_path / "POSCAR")
+    fine = CliRunner().invoke(app, ["channels", structure, "--mobile", "Na", "--sites", structure, "--json"])
+    assert fine.exit_code == 0, fine.output
+    wrong = CliRunner().invoke(app, ["channels", structure, "--mobile", "Na", "--sites", str(tmp_path / "unit.cif")])
+    assert isinstance(wrong.exception, InputError)
+    assert "another cell" in str(wrong.exception)
+
+
+def test_command_names_a_missing_file(app):
+    result = CliRunner().invoke(app, ["channels", "no/such/file.cif", "--mobile", "Na"])
+    assert "no such file" in str(result.exception)
+
+
 def test_command_refuses_the_wrong_ion(app):
     result = CliRunner().invoke(app, ["channels", "Na3OCl_Pm-3m", "--mobile", "Li"])
     assert isinstance(result.exception, InputError)
