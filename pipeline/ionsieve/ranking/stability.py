@@ -13,6 +13,7 @@ Sources      R. Hill, Proc. Phys. Soc. A 65 (1952) 349; C. Monroe, J. Newman, J.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -108,7 +109,10 @@ def relax_fully(
 
     copy = atoms.copy()
     copy.calc = calculator
-    return copy, bool(FIRE(FrechetCellFilter(copy), logfile=None).run(fmax=fmax_eV_per_A, steps=max_steps))
+    with warnings.catch_warnings():  # SciPy remarks on 1e-13 in the logarithm of a tiny strain
+        warnings.filterwarnings("ignore", "logm result may be inaccurate", RuntimeWarning)
+        converged = FIRE(FrechetCellFilter(copy), logfile=None).run(fmax=fmax_eV_per_A, steps=max_steps)
+    return copy, bool(converged)
 
 
 def elastic_moduli(

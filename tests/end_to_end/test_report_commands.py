@@ -1,0 +1,147 @@
+"""report, export, sheet, compare, stability and serve on the folder of a real, tiny campaign (pair potential)."""
+
+import json
+import shutil
+import sqlite3
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from ionsieve.campaign import parse_campaign
+from ionsieve.cli.app import run as ionsieve
+from ionsieve.ranking import to_csv
+from ionsieve.report import load_results
+from ionsieve.report.exports import EXPORTS
+from ionsieve.report.serve import LivePage, make_server
+from ionsieve.screening import run_campaign
+
+CAMPAIGN = """
+name: report-drill
+seed: 3
+generate:
+  ordering: {n_configurations: 1}
+  supercell: {min_image_A: 4, max_atoms: 60}
+  recipes:
+    - {prototype: Na3OCl_Pm-3m, substitute: {Na: {Sr: 0.125}}, supercell: {matrix: [2, 2, 2], min_image_A: 4}}
+    - {prototype: Na3OCl_Pm-3m, substitute: {Na: {Ca: 0.125}}, supercell: {matrix: [2, 2, 2], min_image_A: 4}}
+    - {prototype: Na3OCl_Pm-3m, substitute: {Na: {Ca: 0.125}}, compensation: none}
+potential: {name: pair-ionic}
+relax: {fmax_eV_per_A: 0.3, max_steps: 40}
+dynamics: {equilibrate_ps: 0.1, produce_ps: 0.6, frame_interval_fs: 20}
+simulate: {temperatures_K: [900, 1200]}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("drill") / "results"
+    run_campaign(parse_campaign(CAMPAIGN), home, source=CAMPAIGN, n_workers=0, progress="quiet")
+    return home
+
+
+def test_the_records_come_together(folder):
+    results = load_results(folder)
+    assert results.complete
+    assert len(results.candidates) == 3
+    assert len(results.runs) == 4
+    assert results.potential.name == "pair-ionic"
+    assert results.cost["simulated_ps"] == pytest.approx(2.4)
+    assert any(event.kind == "finished" for event in results.events)
+    sections = {row.section for row in results.ranking.rows}
+    assert "failed" in sections  # the candidate that nothing compensates
+    assert sections & {"ranked", "bounded"}
+
+
+def test_report_writes_the_same_page_twice(folder, capsys):
+    assert ionsieve(["report", str(folder)]) == 0
+    page = (folder / "report.html").read_bytes()
+    assert str(folder / "report.html") in capsys.readouterr().out
+    assert ionsieve(["report", str(folder), "--out", str(folder / "again.html")]) == 0
+    assert (folder / "again.html").read_bytes() == page
+    assert b"report-drill" in page
+
+
+def test_exports_land_where_they_are_asked(folder, tmp_path, capsys):
+    results = load_results(folder)
+    names = [row.candidate_id for row in results.ranking.rows if row.section in ("ranked", "bounded")]
+    asked = [option for name in names for option in ("--candidate", name)]
+    for name in ("json", "sqlite", "cif", "lammps", "eln"):  # the others in the unit tests
+        target = tmp_path / EXPORTS[name].target
+        assert ionsieve(["export", str(folder), "--to", name, "-o", str(target), *asked]) == 0, capsys.readouterr()
+        assert target.exists()
+    assert json.loads((tmp_path / "results.json").read_text())["campaign"]["name"] == "report-drill"
+    connection = sqlite3.connect(tmp_path / "results.sqlite")
+    assert connection.execute("SELECT count(*) FROM runs").fetchone() == (4,)
+    connection.close()
+    capsys.readouterr()
+    assert ionsieve(["export", str(folder), "--to", "csv"]) == 0
+    assert (folder / "export" / "ranking.csv").read_text() == to_csv(results.ranking)
+    assert ionsieve(["export", str(folder)]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"{one.name} " in listed for one in EXPORTS.values())
+    assert ionsieve(["export", str(folder), "--to", "excel"]) == 2
+    assert "no export is called" in capsys.readouterr().err
+
+
+def test_sheets_are_written_and_nonsense_is_refused(folder, tmp_path, capsys):
+    name = next(r.candidate_id for r in load_results(folder).ranking.rows if r.section in ("ranked", "bounded"))
+    arguments = ["sheet", str(folder), "-o", str(tmp_path), "--candidate", name, "--batch", "3", "--purity", "Na2O=98"]
+    assert ionsieve(arguments) == 0
+    page = next(tmp_path.glob("*.html")).read_text()
+    assert "3 g of product" in page
+    assert ">98<" in page
+    capsys.readouterr()
+    assert ionsieve([*arguments, "--purity", "Na2O:98"]) == 2
+    assert "Na2CO3=10" in capsys.readouterr().err
+    assert ionsieve(["sheet", str(folder), "--candidate", name, "--batch", "0"]) == 2
+
+
+def test_a_campaign_agrees_with_itself(folder, tmp_path, capsys):
+    assert ionsieve(["compare", str(folder), str(folder), "--csv", "-o", str(tmp_path / "c.html")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert "report-drill" in (tmp_path / "c.html").read_text()
+
+
+def test_stability_stands_in_the_next_report(folder, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    name = next(r.candidate_id for r in load_results(copy).ranking.rows if r.section in ("ranked", "bounded"))
+    assert ionsieve(["stability", str(copy), "--candidate", name, "--no-elastic"]) == 0
+    assert "reference phase Na2O" in capsys.readouterr().err
+    row = next(r for r in load_results(copy).ranking.rows if r.candidate_id == name)
+    assert isinstance(row.columns["energy_above_hull"], float)
+    assert "Na2O" in row.columns["competing_phases"] or "NaCl" in row.columns["competing_phases"]
+
+
+def test_the_live_page_serves_this_machine_only(folder):
+    server = make_server(LivePage(folder), 0)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        with urllib.request.urlopen(f"{address}/") as answer:
+            assert b"data-live" in answer.read()
+            assert answer.headers["Cache-Control"] == "no-store"
+        with urllib.request.urlopen(f"{address}/version") as answer:
+            version = answer.read()
+        assert len(version) == 16
+        foreign = urllib.request.Request(f"{address}/", headers={"Host": "evil.example"})
+        for request, status in ((foreign, 403), (f"{address}/../campaign.json", 404)):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(request)
+            assert caught.value.code == status
+            caught.value.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)
+
+
+def test_a_folder_without_a_campaign_teaches(tmp_path, capsys):
+    for command in ("report", "serve", "sheet"):
+        assert ionsieve([command, str(tmp_path)]) == 2
+        assert "there is no campaign in this folder" in capsys.readouterr().err
