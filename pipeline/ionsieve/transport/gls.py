@@ -100,30 +100,33 @@ def fit_line(
     -------
     LineFit
     """
-    t = np.asarray(lags_ps, dtype=float)
-    y = np.asarray(msd_A2, dtype=float) / t
-    slope = max(float(msd_A2[-1] - msd_A2[0]), 0.0) / float(t[-1] - t[0])
+    time = float(lags_ps[-1])
+    height = max(float(np.abs(msd_A2).max()), 1e-12)
+    t = np.asarray(lags_ps, dtype=float) / time  # from here on in units of the longest lag and the largest MSD
+    m = np.asarray(msd_A2, dtype=float) / height
+    v = np.asarray(variance_A4, dtype=float) / height**2
+    slope = max(float(m[-1] - m[0]), 0.0) / float(t[-1] - t[0])
     gaussian = 2.0 / dimensions * slope**2 * t  # G / t
     kept = 2.0 / 3.0 if overlap else 1.0
-    g = monotone(np.asarray(variance_A4, dtype=float) / t - gaussian * (1.0 - kept))
-    floor = np.diff(gaussian) * kept
-    scale = max(float(g[-1]), 1e-300)
-    increments = np.maximum(np.maximum(np.diff(g), floor), 1e-9 * scale)
-    first = max(float(g[0]), float(gaussian[0]) * kept, 1e-9 * scale)
-    weights = particle_time_ps / np.concatenate([[first], increments])
+    g = monotone(v / t - gaussian * (1.0 - kept))
+    least = 1e-9 * max(float(g[-1]), float(gaussian[-1]), 1e-9)
+    increments = np.maximum(np.maximum(np.diff(g), np.diff(gaussian) * kept), least)
+    first = max(float(g[0]), float(gaussian[0]) * kept, least)
+    weights = particle_time_ps / time / np.concatenate([[first], increments])
+    y = m / t
     design = np.stack([np.ones_like(t), 1.0 / t], axis=1)
     a = np.concatenate([design[:1], np.diff(design, axis=0)])
     b = np.concatenate([y[:1], np.diff(y)])
-    normal = a.T @ (weights[:, None] * a)
-    covariance = np.linalg.inv(normal)
+    covariance = np.linalg.inv(a.T @ (weights[:, None] * a))
     hat = covariance @ (a.T * weights)  # (2, L), acts on the increments of y
     solution = hat @ b
     residual = b - a @ solution
+    unit = np.asarray([height / time, height])
     return LineFit(
-        slope=float(solution[0]),
-        intercept=float(solution[1]),
-        covariance=covariance,
+        slope=float(solution[0] * unit[0]),
+        intercept=float(solution[1] * unit[1]),
+        covariance=covariance * np.outer(unit, unit),
         chi2=float(np.sum(weights * residual**2)),
         dof=len(t) - 2,
-        slope_weights=(hat[0] - np.append(hat[0, 1:], 0.0)) / t,
+        slope_weights=(hat[0] - np.append(hat[0, 1:], 0.0)) / t / time,
     )

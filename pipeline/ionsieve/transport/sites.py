@@ -51,6 +51,30 @@ def _distances(points: Floats, sites: Floats, cell: Floats) -> Floats:
     return np.asarray(np.sqrt(best))
 
 
+def _near_distances(points: Floats, sites: Floats, cell: Floats) -> Floats:
+    """Distances (F, N, S), exact below half the shortest height and never too short: enough to find the nearest.
+
+    Component by component, several times faster than `_distances`, which takes over when a point has no near site.
+    """
+    inverse = np.linalg.inv(cell)
+    s, t = points @ inverse, sites @ inverse
+    metric = cell @ cell.T
+    parts = []
+    for k in range(3):
+        d = s[:, :, None, k] - t[None, None, :, k]
+        d -= np.round(d)
+        parts.append(d)
+    squared = metric[0, 0] * parts[0] * parts[0]
+    for i, j, factor in ((1, 1, 1.0), (2, 2, 1.0), (0, 1, 2.0), (0, 2, 2.0), (1, 2, 2.0)):
+        if metric[i, j] != 0.0:
+            squared += (factor * metric[i, j]) * parts[i] * parts[j]
+    result = np.sqrt(np.maximum(squared, 0.0))
+    height = float((1.0 / np.sqrt((inverse**2).sum(axis=0))).min())
+    if result.min(axis=2).max() >= 0.5 * height:
+        return _distances(points, sites, cell)
+    return np.asarray(result)
+
+
 def assign(positions_A: Floats, sites_A: Floats, cell_A: Floats, *, hysteresis: float = 0.6) -> Ints:
     """Return the site of every ion in every frame, (F, N).
 
@@ -70,7 +94,7 @@ def assign(positions_A: Floats, sites_A: Floats, cell_A: Floats, *, hysteresis: 
     held: Ints | None = None
     index = np.arange(ions)
     for start in range(0, frames, chunk):
-        d = _distances(np.asarray(positions_A[start : start + chunk], dtype=float), sites, cell_A)
+        d = _near_distances(np.asarray(positions_A[start : start + chunk], dtype=float), sites, cell_A)
         nearest = d.argmin(axis=2)
         shortest = np.take_along_axis(d, nearest[:, :, None], axis=2)[:, :, 0]
         if held is None:

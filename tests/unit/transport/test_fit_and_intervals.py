@@ -52,7 +52,7 @@ def test_the_cage_regime_does_not_break_the_fit():
 def test_a_flat_curve_has_a_finite_error():
     t = np.linspace(1.0, 10.0, 10)
     fit = fit_line(t, np.full(10, 0.3), np.full(10, 0.02), particle_time_ps=100.0)
-    assert fit.slope == pytest.approx(0.0, abs=1e-12)
+    assert fit.slope == pytest.approx(0.0, abs=1e-7)
     assert np.isfinite(fit.slope_error)
     assert fit.slope_error > 0.0
 

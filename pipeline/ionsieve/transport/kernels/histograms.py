@@ -29,6 +29,9 @@ Floats = NDArray[np.float64]
 
 def _count(indices: Array, size: int) -> Floats:
     """Histogram of non-negative integers below `size`; larger ones are dropped."""
+    if isinstance(indices, np.ndarray):
+        flat = indices.ravel()
+        return np.bincount(flat[(flat >= 0) & (flat < size)], minlength=size).astype(float)
     xp = array_namespace(indices)
     values, counts = xp.unique_counts(xp.reshape(indices, (-1,)))
     result = np.zeros(size)
