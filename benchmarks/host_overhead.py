@@ -86,7 +86,6 @@ PEER = """
 import json, sys, time, tempfile, pathlib
 import torch, torch_sim as ts
 torch.set_num_threads(1)
-from ase import Atoms
 import numpy as np
 systems, edge, steps, every = (int(x) for x in sys.argv[1:5])
 class Null(torch.nn.Module):
@@ -100,11 +99,19 @@ class Null(torch.nn.Module):
     compute_forces = property(lambda s: True)
     memory_scales_with = property(lambda s: "n_atoms")
     def forward(self, state, **kw):
-        n = len(state["cell"]) if isinstance(state, dict) else state.n_systems if hasattr(state, "n_systems") else
-        state.n_batches p = state["positions"] if isinstance(state, dict) else state.positions
+        n = len(state["cell"]) if isinstance(state, dict) else len(state.cell)
+        p = state["positions"] if isinstance(state, dict) else state.positions
         return {"energy": torch.zeros(n, dtype=torch.float64), "forces": torch.zeros_like(p)}
 grid = np.stack(np.meshgrid(*[np.arange(edge)] * 3, indexing="ij"), -1).reshape(-1, 3) * 3.0
-atoms = [Atoms(["Na"] * edge**3, positions=grid, cell=np.eye(3) * 3.0 * edge, pbc=True) for _ in range(systems)]
+n = edge**3
+state = ts.SimState(
+    positions=torch.tensor(np.tile(grid, (systems, 1)), dtype=torch.float64),
+    masses=torch.full((n * systems,), 22.99, dtype=torch.float64),
+    cell=torch.eye(3, dtype=torch.float64).repeat(systems, 1, 1) * 3.0 * edge,
+    pbc=True,
+    atomic_numbers=torch.full((n * systems,), 11),
+    system_idx=torch.arange(systems).repeat_interleave(n),
+)
 integrator = getattr(ts, "Integrator", None)
 integrator = integrator.nvt_langevin if integrator is not None else ts.nvt_langevin
 folder = pathlib.Path(tempfile.mkdtemp())
@@ -114,11 +121,12 @@ def cpu(n, tag):
         names = [str(folder / f"{tag}{i}.h5") for i in range(systems)]
         kw["trajectory_reporter"] = ts.TrajectoryReporter(names, state_frequency=every)
     start = time.process_time()
-    ts.integrate(system=atoms, model=Null(), integrator=integrator, n_steps=n, temperature=600.0, timestep=0.002, **kw)
+    ts.integrate(system=state.clone(), model=Null(), integrator=integrator, n_steps=n, temperature=600.0, timestep=0.002, **kw)
     return time.process_time() - start
 cpu(20, "w")
 a, b = cpu(steps // 4, "a"), cpu(steps, "b")
-print(json.dumps({"version": getattr(ts, "__version__", "?"), "ms": 1e3 * (b - a) / (steps - steps // 4) / systems}))
+from importlib.metadata import version
+print(json.dumps({"version": version("torch-sim-atomistic"), "ms": 1e3 * (b - a) / (steps - steps // 4) / systems}))
 """
 
 
