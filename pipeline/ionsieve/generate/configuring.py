@@ -18,7 +18,6 @@ from ionsieve.generate.ordering import Ordered, order
 from ionsieve.generate.problem import OrderingProblem, build_problem
 from ionsieve.generate.prototypes import Prototype, load
 from ionsieve.generate.provenance import software_versions
-from ionsieve.generate.scaling import cell_scale
 from ionsieve.generate.settings import GenerateSettings
 from ionsieve.generate.sites import site_table
 from ionsieve.records.candidate import Candidate, Configuration
@@ -56,9 +55,7 @@ def configure(
     plan, spec = candidate.provenance["plan"], candidate.provenance["spec"]
     table = site_table(prototype, np.array(plan["matrix_of_primitive"], dtype=np.int64))
     problem = build_problem(candidate, table)
-    scale = 1.0
-    if settings.cell_scaling == "bonds":
-        scale = cell_scale(prototype, spec["sublattices"], {**prototype.charges, **spec["charges"]})
+    scale = float(spec["cell_scale"])
     ordering = settings.ordering
     chosen = seed if ordering.seed is None else ordering.seed
     stream = functools.partial(rng.generator, chosen, "generate", candidate.provenance["spec_sha256"])

@@ -19,6 +19,7 @@ from ionsieve.generate.grid import grid_changes
 from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.prototypes import Prototype, load, names
 from ionsieve.generate.provenance import software_versions, spec_sha256
+from ionsieve.generate.scaling import cell_scale
 from ionsieve.generate.settings import GenerateSettings, Recipe
 from ionsieve.generate.solve import NoPrototype, solve_formula
 from ionsieve.generate.supercells import NotRealisable, Plan, realise
@@ -152,10 +153,29 @@ def _finish(target: Target, recipe: Recipe, settings: GenerateSettings, *, state
         outcome, reason = Outcome.NOT_NEUTRAL, str(error)
     if outcome is Outcome.COMPLETED:
         try:
-            plan = realise(target, cell)
+            plan = realise(target, cell, scale=_scale(target, settings))
         except NotRealisable as error:
             outcome, reason = Outcome.NOT_REALISABLE, str(error)
     return _record(target, asked, recipe, settings, plan, outcome, reason)
+
+
+def _scale(target: Target, settings: GenerateSettings) -> float:
+    """Factor on the lengths of the prototype's cell."""
+    if settings.cell_scaling == "none":
+        return 1.0
+    return cell_scale(target.prototype, _sublattices(target), {**target.prototype.charges, **target.charges})
+
+
+def _sublattices(target: Target) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": s.name,
+            "sites": list(s.capacity),
+            "amounts": s.amounts,
+            "allowed": {k: list(v) for k, v in s.allowed.items()},
+        }
+        for s in target.sublattices
+    ]
 
 
 def _state_balance(target: Target) -> None:
@@ -187,18 +207,11 @@ def _record(
     spec: dict[str, Any] = {
         "prototype": prototype.name,
         "prototype_sha256": prototype.sha256,
-        "sublattices": [
-            {
-                "name": s.name,
-                "sites": list(s.capacity),
-                "amounts": s.amounts,
-                "allowed": {k: list(v) for k, v in s.allowed.items()},
-            }
-            for s in target.sublattices
-        ],
+        "sublattices": _sublattices(target),
         "charges": {s: target.charges[s] for s in composition},
         "matrix_of_primitive": None if plan is None else plan.matrix.tolist(),
         "counts": None if plan is None else plan.counts.by_sublattice,
+        "cell_scale": None if plan is None else plan.scale,
         "mechanism": target.mechanism if outcome is not Outcome.NOT_NEUTRAL else wanted.mechanism,
     }
     provenance: dict[str, Any] = {

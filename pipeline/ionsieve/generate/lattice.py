@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "best_superlattices",
+    "densest_image_distance_A",
     "hermite_normal_forms",
     "primitive_vectors",
     "reduce_cell",
@@ -142,8 +143,13 @@ def _image_distances(cell: Floats, forms: Ints) -> Floats:
     return out
 
 
-def best_superlattices(cell: Floats, primitive: Floats, index: int, min_image_A: float) -> tuple[Ints, float] | None:
-    """Return the superlattice of an index to use and its image distance, or None when none reaches `min_image_A`.
+def densest_image_distance_A(cell: Floats, index: int) -> float:
+    """Image distance that no superlattice of the index can exceed: that of the face-centred cubic lattice, Å."""
+    return float(2 ** (1 / 6) * (abs(float(np.linalg.det(cell))) * index) ** (1 / 3))
+
+
+def best_superlattices(cell: Floats, primitive: Floats, index: int) -> list[tuple[Ints, float]]:
+    """Return the superlattices of an index worth using, the preferred first, each with its image distance.
 
     Parameters
     ----------
@@ -154,36 +160,32 @@ def best_superlattices(cell: Floats, primitive: Floats, index: int, min_image_A:
 
     Returns
     -------
-    tuple
-        Integer matrix, rows in units of the *primitive* vectors, and the image distance in Å. A compact diagonal
-        multiple of the conventional cell is preferred; else the largest image distance, then the most orthogonal cell.
+    list
+        Integer matrix, rows in units of the *primitive* vectors, and the image distance in Å: the best diagonal
+        multiple of the conventional cell when it is compact, then the superlattice with the largest image distance, of
+        several the most orthogonal.
     """
     small = primitive @ cell
-    if 2 ** (1 / 6) * (abs(float(np.linalg.det(small))) * index) ** (1 / 3) < min_image_A:
-        return None
-    to_primitive = np.round(np.linalg.inv(primitive)).astype(np.int64)  # conventional vectors in primitive ones
-    centring = round(1 / abs(float(np.linalg.det(primitive))))
-    if index % centring == 0:
-        multiples = [
-            np.diag((i, j, index // centring // (i * j)))
-            for i in range(1, index // centring + 1)
-            for j in range(1, index // centring // i + 1)
-            if (index // centring) % (i * j) == 0
-        ]
-        ranked = sorted((-round(shortest_vector_A(m @ cell), 4), tuple(np.diag(m)), k) for k, m in enumerate(multiples))
-        straight = (multiples[ranked[0][2]] @ to_primitive, -ranked[0][0])
-    else:
-        straight = None
+    out = []
     forms = hermite_normal_forms(index)
     distances = np.round(_image_distances(small, forms), 4)
     best = float(distances.max())
-    if straight is not None and straight[1] >= max(min_image_A - 1e-4, _COMPACT * best):
-        return straight
-    if best < min_image_A - 1e-4:
-        return None
+    to_primitive = np.round(np.linalg.inv(primitive)).astype(np.int64)  # conventional vectors in primitive ones
+    cells, rest = divmod(index, round(1 / abs(float(np.linalg.det(primitive)))))
+    if rest == 0:
+        multiples = [
+            np.diag((i, j, cells // (i * j)))
+            for i in range(1, cells + 1)
+            for j in range(1, cells // i + 1)
+            if cells % (i * j) == 0
+        ]
+        ranked = sorted((-round(shortest_vector_A(m @ cell), 4), tuple(np.diag(m)), k) for k, m in enumerate(multiples))
+        if -ranked[0][0] >= _COMPACT * best:
+            out.append((multiples[ranked[0][2]] @ to_primitive, -ranked[0][0]))
     options = []
     for form in forms[distances >= best - 1e-4][:64]:
         matrix = reduce_cell(form @ small) @ form
         spread = round(float((np.linalg.norm(matrix @ small, axis=1) ** 2).sum()), 3)
         options.append((spread, tuple(map(tuple, matrix.tolist())), matrix))
-    return min(options, key=lambda o: o[:2])[2], best
+    out.append((min(options, key=lambda o: o[:2])[2], best))
+    return out

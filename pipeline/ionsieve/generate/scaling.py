@@ -10,6 +10,7 @@ within 1.6 % of the published lengths, dilute ones in proportion.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,27 +41,39 @@ def cell_scale(prototype: Prototype, sublattices: list[dict[str, Any]], charges:
     Vacancies and cluster anions change nothing: no bond length is tabulated for them.
     """
     after = _occupancies(prototype, sublattices)
-    sites = [s for s in prototype.sites if s.occupancy]
-    if all(_plain(s.occupancy) == _plain(after.get(s.label, s.occupancy)) for s in sites):
+    before = {s.label: s.occupancy for s in prototype.sites if s.occupancy}
+    if all(_plain(held) == _plain(after.get(label, held)) for label, held in before.items()):
         return 1.0
+    change, total = 0.0, 0.0
+    for a, b, distance, count in _bonds(prototype):
+        old = _mean_r0(before[a], before[b], prototype.charges)
+        new = _mean_r0(after.get(a, before[a]), after.get(b, before[b]), charges)
+        if old is None or new is None:
+            continue
+        weight = math.exp(0.5 * (old - distance) / SOFTNESS_A) * count
+        change += weight * (new - old)
+        total += weight * distance
+    return round(1.0 + change / total, 6) if total > 0 else 1.0
+
+
+@lru_cache(maxsize=256)
+def _bonds(prototype: Prototype) -> tuple[tuple[str, str, float, float], ...]:
+    """Pairs of site labels, distance in Å, and how many such pairs a cell holds, weighted by the occupancies."""
+    sites = [s for s in prototype.sites if s.occupancy]
     points = np.vstack([s.positions for s in sites]) @ prototype.cell
     owner = [s for s in sites for _ in range(s.multiplicity)]
     i, j, distance, _ = pair_list(points, prototype.cell, CUTOFF_A)
-    change, total, start = 0.0, 0.0, 0
+    out: dict[tuple[str, str, float], float] = {}
+    start = 0
     for site in sites:  # one position stands for all of a site
         rows = (i == start) & (distance > 0.7)
         start += site.multiplicity
         for k, d in zip(j[rows], distance[rows], strict=True):
             other = owner[int(k)]
-            old = _mean_r0(site.occupancy, other.occupancy, prototype.charges)
-            new = _mean_r0(after.get(site.label, site.occupancy), after.get(other.label, other.occupancy), charges)
-            if old is None or new is None:
-                continue
-            filled = sum(site.occupancy.values()) * sum(other.occupancy.values())
-            weight = math.exp(0.5 * (old - float(d)) / SOFTNESS_A) * filled * site.multiplicity
-            change += weight * (new - old)
-            total += weight * float(d)
-    return round(1.0 + change / total, 6) if total > 0 else 1.0
+            key = (site.label, other.label, round(float(d), 3))
+            filled = sum(site.occupancy.values()) * sum(other.occupancy.values()) * site.multiplicity
+            out[key] = out.get(key, 0.0) + filled
+    return tuple((a, b, d, count) for (a, b, d), count in sorted(out.items()))
 
 
 def _occupancies(prototype: Prototype, sublattices: list[dict[str, Any]]) -> dict[str, dict[str, float]]:

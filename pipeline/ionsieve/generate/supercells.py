@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ionsieve.generate.groups import GROUPS
-from ionsieve.generate.lattice import best_superlattices, shortest_vector_A
+from ionsieve.generate.lattice import best_superlattices, densest_image_distance_A, shortest_vector_A
 from ionsieve.generate.prototypes import Prototype
 from ionsieve.generate.settings import SupercellSettings
 from ionsieve.generate.targets import INTERSTITIAL, MOBILE, Sublattice, Target
@@ -61,6 +61,8 @@ class Plan:
         Integer rows in units of the primitive vectors.
     formula_units
         In the cell.
+    min_image_A, scale
+        Image distance of the scaled cell, and the factor on the prototype's lengths.
     alternatives
         Other sizes that were weighed, with atoms, error and image distance: the trade-off.
     """
@@ -69,6 +71,7 @@ class Plan:
     formula_units: int
     counts: Counts
     min_image_A: float
+    scale: float
     alternatives: list[dict[str, float | int | None]] = field(default_factory=list)
 
 
@@ -148,12 +151,24 @@ def count_atoms(target: Target, units: float) -> Counts | None:
 
 
 @lru_cache(maxsize=4096)
+def _cells_of_index(prototype: Prototype, index: int) -> list[tuple[NDArray[np.int64], float]]:
+    return best_superlattices(prototype.cell, prototype.primitive, index)
+
+
 def _cell_of_index(prototype: Prototype, index: int, min_image_A: float) -> tuple[NDArray[np.int64], float] | None:
-    return best_superlattices(prototype.cell, prototype.primitive, index, min_image_A)
+    """The preferred superlattice of an index whose image distance is at least `min_image_A` (unscaled cell)."""
+    if densest_image_distance_A(prototype.primitive @ prototype.cell, index) < min_image_A:
+        return None
+    return next((c for c in _cells_of_index(prototype, index) if c[1] >= min_image_A - 1e-4), None)
 
 
-def realise(target: Target, settings: SupercellSettings) -> Plan:
+def realise(target: Target, settings: SupercellSettings, *, scale: float = 1.0) -> Plan:
     """Choose the supercell.
+
+    Parameters
+    ----------
+    scale
+        Factor on the lengths of the prototype's cell; image distances are those of the scaled cell.
 
     Raises
     ------
@@ -172,7 +187,7 @@ def realise(target: Target, settings: SupercellSettings) -> Plan:
         counts = count_atoms(target, units)
         if counts is None or counts.error > settings.composition_tolerance + 1e-9:
             raise NotRealisable(_too_coarse(target, counts, units, settings, "the given supercell"))
-        return Plan(matrix, round(units), counts, round(shortest_vector_A(matrix @ small), 4))
+        return Plan(matrix, round(units), counts, round(scale * shortest_vector_A(matrix @ small), 4), scale)
     sites = sum(sum(s.amounts.values()) for s in target.sublattices) * per_primitive
     weighed: list[dict[str, float | int | None]] = []
     nearest: tuple[float, Counts, float] | None = None
@@ -184,7 +199,7 @@ def realise(target: Target, settings: SupercellSettings) -> Plan:
             continue
         if counts.totals().get(target.mobile_ion, 0) < settings.min_mobile_ions:
             continue
-        found = _cell_of_index(prototype, index, settings.min_image_A)
+        found = _cell_of_index(prototype, index, settings.min_image_A / scale)
         if found is not None and (nearest is None or counts.error < nearest[0] - 1e-9):
             nearest = (counts.error, counts, units)
         fits = counts.error <= settings.composition_tolerance + 1e-9
@@ -194,11 +209,11 @@ def realise(target: Target, settings: SupercellSettings) -> Plan:
                     "formula_units": round(units),
                     "n_atoms": counts.n_atoms,
                     "composition_error": counts.error,
-                    "min_image_A": found[1] if found else None,
+                    "min_image_A": round(scale * found[1], 4) if found else None,
                 }
             )
         if fits and found is not None:
-            return Plan(found[0], round(units), counts, found[1], weighed[-8:-1])
+            return Plan(found[0], round(units), counts, round(scale * found[1], 4), scale, weighed[-8:-1])
     if nearest is None:
         raise NotRealisable(
             f"no cell of at most {settings.max_atoms} atoms has images {settings.min_image_A:g} Å apart; raise "

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from ionsieve.generate import GenerateSettings, expand, prototypes
 from ionsieve.generate.lattice import (
     best_superlattices,
+    densest_image_distance_A,
     hermite_normal_forms,
     reduce_cell,
     shortest_vector_A,
@@ -53,13 +54,14 @@ def test_reduction_keeps_the_lattice_and_finds_the_shortest_vector(cell: np.ndar
 def test_no_superlattice_has_a_larger_image_distance(name: str, index: int) -> None:
     p = prototypes.load(name)
     small = p.primitive @ p.cell
-    found = best_superlattices(p.cell, p.primitive, index, 1.0)
-    assert found is not None
-    matrix, distance = found
-    assert abs(round(np.linalg.det(matrix))) == index
-    assert distance == pytest.approx(brute_shortest(reduce_cell(matrix @ small) @ matrix @ small), abs=1e-3)
+    found = best_superlattices(p.cell, p.primitive, index)
+    for matrix, distance in found:
+        assert abs(round(np.linalg.det(matrix))) == index
+        assert distance == pytest.approx(brute_shortest(reduce_cell(matrix @ small) @ matrix @ small), abs=1e-3)
     best = max(brute_shortest(reduce_cell(h @ small) @ h @ small, 2) for h in hermite_normal_forms(index))
-    assert distance >= 0.85 * best - 1e-3  # compact multiples of the conventional cell may stand in for the very best
+    assert found[-1][1] == pytest.approx(best, abs=1e-3)
+    assert found[0][1] >= 0.85 * best - 1e-3  # a compact multiple of the conventional cell may come first
+    assert densest_image_distance_A(small, index) >= best - 1e-6
 
 
 def one(recipe: object, **more: object):
@@ -72,7 +74,7 @@ def test_the_issues_example() -> None:
     assert c.n_atoms == 127
     assert c.realised_formula == "Na2.9375PS3.9375Cl0.0625"
     assert c.composition_error == 0
-    assert c.min_image_A == pytest.approx(13.9234)
+    assert c.min_image_A == pytest.approx(13.9234, abs=0.02)  # scaled a little by Cl
     assert c.provenance["plan"]["alternatives"]  # the trade-off is on record
 
 
