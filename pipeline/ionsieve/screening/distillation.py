@@ -115,8 +115,8 @@ def distill_family(
     out
         Where the student, its verdict and its runs go.
     examine
-        How many of the teacher's runs the student repeats: first those in which the teacher measured a D, hottest first;
-        default all.
+        How many of the teacher's runs the student repeats: first those in which the teacher measured a D, hottest
+        first; default all.
     long_ps
         Production length of long runs of every run of the family, with the student if it passed, else with the teacher.
     say
