@@ -1,12 +1,13 @@
 """Is the framework still a crystal: displacement, Lindemann ratio, plateau, polyanions, drift of the energy.
 
 Equations
-    Lindemann   sqrt(<|r - <r>_block|²>) / d_nn    over the cores: framework without polyanion ligands
+    Lindemann   sqrt(<|r - <r>_block|²>) / d, d the larger of nearest-neighbour distance and (V / N)^(1/3)
+                  over the cores: framework without polyanion ligands
     plateau     framework MSD gains less than `gain` in the window, and its slope stays below a part of the mobile one
     polyanion   ligands bonded at the start (within the cutoff) stay within `stretch` times their mean length, with
                 hysteresis; turning the polyanion is allowed, losing a ligand is not
 Verdict
-    MELTED when an ion of the framework has gone further than `framework_max_displacement_A`, or the cores flow (no
+    MELTED when a core of the framework has gone further than `framework_max_displacement_A`, or the cores flow (no
     plateau), or Lindemann and plateau both look wrong. One sign alone raises FRAMEWORK_MOVING.
 Source
     Mo group (5 Å), F. A. Lindemann 1910; thresholds in `TransportSettings`.
@@ -53,7 +54,11 @@ class Integrity:
 
 
 def lindemann(positions_A: Floats, cell_A: Floats, *, blocks: int = 4) -> float | None:
-    """Root-mean-square amplitude about the block mean over the mean nearest-neighbour distance; (F, N, 3) Å."""
+    """Root-mean-square amplitude about the block mean over the spacing of the ions; (F, N, 3) Å.
+
+    The spacing is the mean nearest-neighbour distance, but at least (V / N)^(1/3): in a framework of bonded groups the
+    nearest neighbour is a bond, against which every hot crystal would look molten.
+    """
     frames, ions = positions_A.shape[:2]
     if ions < 2 or frames < 2 * blocks:
         return None
@@ -64,7 +69,8 @@ def lindemann(positions_A: Floats, cell_A: Floats, *, blocks: int = 4) -> float 
     nearest = d.min(axis=1)
     if not np.isfinite(nearest).all():
         return None
-    return float(np.sqrt(np.mean(squares)) / nearest.mean())
+    spacing = max(float(nearest.mean()), (abs(float(np.linalg.det(cell_A))) / ions) ** (1.0 / 3.0))
+    return float(np.sqrt(np.mean(squares)) / spacing)
 
 
 def framework_integrity(
@@ -95,12 +101,13 @@ def framework_integrity(
                 mobile_slope_A2_per_ps, 0.0
             )
     loose = ratio is not None and ratio > settings.lindemann_max
-    far = farthest > settings.framework_max_displacement_A
+    core_farthest = float(np.sqrt(((cores_A - cores_A[:1]) ** 2).sum(axis=2).max())) if cores_A.shape[1] else 0.0
+    far = core_farthest > settings.framework_max_displacement_A
     growing = gain is not None and gain > 0.25 * settings.framework_gain_A2
     melted = far or flows or (loose and growing)
     signs = []
     if far:
-        signs.append(f"a framework ion moved {farthest:.2f} Å (limit {settings.framework_max_displacement_A:g} Å)")
+        signs.append(f"a framework ion moved {core_farthest:.2f} Å (limit {settings.framework_max_displacement_A:g} Å)")
     if flows and gain is not None:
         signs.append(f"the framework's mean-squared displacement grew by {gain:.2f} Å² within the window")
     if loose and ratio is not None:
@@ -181,15 +188,23 @@ def polyanion_intact(
 
 
 def block_drift(values: Floats, times_ps: Floats, *, blocks: int = 10) -> tuple[float, float] | None:
-    """Slope per ps of a time series and its standard error from block means; None when there are too few frames."""
-    if len(values) < 2 * blocks:
+    """Slope per ps of a time series and its standard error; None when there are too few frames.
+
+    The error counts independent samples by the statistical inefficiency of the residuals, and is not below that of the
+    means of `blocks` blocks.
+    """
+    n = len(values)
+    if n < 2 * blocks:
         return None
-    y = np.asarray([part.mean() for part in np.array_split(np.asarray(values, float), blocks)])
-    t = np.asarray([part.mean() for part in np.array_split(np.asarray(times_ps, float), blocks)])
+    y, t = np.asarray(values, dtype=float), np.asarray(times_ps, dtype=float)
     x = t - t.mean()
-    slope = float((x @ y) / (x @ x))
+    slope = float((x @ (y - y.mean())) / (x @ x))
     residual = y - y.mean() - slope * x
-    return slope, float(np.sqrt((residual @ residual) / (blocks - 2) / (x @ x)))
+    error = float(np.sqrt(_inefficiency(residual) * (residual @ residual) / (n - 2) / (x @ x)))
+    means = np.asarray([part.mean() for part in np.array_split(residual, blocks)])
+    centres = np.asarray([part.mean() for part in np.array_split(x, blocks)])
+    coarse = float(np.sqrt((means @ means) / (blocks - 2) / (centres @ centres)))
+    return slope, max(error, coarse)
 
 
 def _inefficiency(values: Floats) -> float:

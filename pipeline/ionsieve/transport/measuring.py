@@ -314,9 +314,8 @@ def measure(
     mechanism |= equilibration
     slope, error = equilibration.get("energy_drift_meV_per_atom_per_ps"), equilibration.get("energy_drift_error")
     if slope is not None and error is not None:
-        steep = abs(slope) > settings.energy_drift_max_meV_per_atom_per_ps and abs(slope) > 3.0 * error
         late = equilibration.get("equilibrated_from_fraction", 0.0) > settings.equilibrated_by_fraction
-        if steep or late:
+        if abs(slope) > settings.energy_drift_max_meV_per_atom_per_ps and abs(slope) > (2.0 if late else 3.0) * error:
             flags.append(Flag.NOT_EQUILIBRATED)
     mechanism |= _errors(tracer)
     curve_tensor = np.asarray(msd_tensor(mobile_paths)) if frames > 1 else np.zeros((frames, 3, 3))

@@ -117,7 +117,8 @@ class TransportSettings(Frozen):
         0.5,
         gt=0.0,
         le=1.0,
-        description="Equilibration detected later than this part of the run raises NOT_EQUILIBRATED.",
+        description="When the energy becomes stationary later than this part of the run, a drift of two instead of "
+        "three standard errors raises NOT_EQUILIBRATED.",
     )
 
     # ---- jumps ----------------------------------------------------------------------------------------------------

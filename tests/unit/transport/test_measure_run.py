@@ -101,6 +101,19 @@ def test_turning_polyanions_are_allowed_and_seen():
     assert run(*crystal()).mechanism["rotation"]["P-S"]["relaxation_ps"] is None
 
 
+def test_ligands_may_go_far_by_turning_but_cores_may_not():
+    positions, symbols, times, _ = crystal()
+    ligand = positions.copy()
+    ligand[300:, 17:21] += np.array([3.0, 3.0, 3.0])  # 5.2 Å: two ligands' worth of turning
+    ligand[300:, 16] += np.array([3.0, 3.0, 3.0])
+    assert run(ligand, symbols, times).outcome is Outcome.MELTED  # the centre went along
+    turned = positions.copy()
+    turned[300:, 17:21] = 2 * positions[300:, 16:17] - positions[300:, 17:21]
+    result = run(turned, symbols, times, settings=TransportSettings(framework_max_displacement_A=3.0))
+    assert result.framework_max_displacement_A > 3.9
+    assert result.outcome is Outcome.COMPLETED
+
+
 def test_a_lost_ligand_breaks_the_polyanion():
     positions, symbols, times, _ = crystal()
     positions[200:, 17] += np.minimum(np.arange(400) * 0.02, 2.5)[:, None] * np.array([1.0, 0.0, 0.0])
