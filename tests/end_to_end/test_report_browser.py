@@ -263,16 +263,23 @@ def test_a_hundred_candidates_stay_small_and_open_fast(browser, tmp_path):
     file = write_report(synthetic_campaign(100), tmp_path / "hundred.html")
     assert file.stat().st_size < 15e6
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    times = []
+    busy, waited = [], []
     for _ in range(3):
+        page = context.new_page()
+        # the page's own thread time: what the file costs, however busy the machine is with other things
+        session = context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
         start = time.perf_counter()
         page.goto(file.as_uri())
         page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        times.append(time.perf_counter() - start)
+        waited.append(time.perf_counter() - start)
+        metrics = session.send("Performance.getMetrics")["metrics"]
+        busy.append(next(m["value"] for m in metrics if m["name"] == "TaskDuration"))
+        page.close()
     context.close()
-    print(f"hundred candidates: {file.stat().st_size / 1e6:.2f} MB, opens in {min(times):.2f} s")
-    assert min(times) < 2.0
+    size = file.stat().st_size / 1e6
+    print(f"hundred candidates: {size:.2f} MB, {min(busy):.2f} s of its thread, {min(waited):.2f} s on the clock")
+    assert min(busy) < 2.0
 
 
 def test_the_live_page_renews_itself(browser, tmp_path):

@@ -120,15 +120,13 @@ def _series(series: Series, x: Scale, y: Scale) -> list[str]:
         points = " ".join(_xy(a, b) for a, b in zip(px, py, strict=True))
         return [f'<polyline class="{series.kind} {tone}" points="{points}"/>']
     parts = []
+    bars = ""
     for i, (a, b) in enumerate(zip(px, py, strict=True)):
         title = f"<title>{escape(series.names[i])}</title>" if i < len(series.names) else ""
-        bars = ""
         if series.y_low:
             bars += f"M{a:.1f} {y(series.y_low[i]):.1f}V{y(series.y_high[i]):.1f}"
         if series.x_low:
             bars += f"M{x(series.x_low[i]):.1f} {b:.1f}H{x(series.x_high[i]):.1f}"
-        if bars:
-            parts.append(f'<path class="error {tone}" d="{bars}"/>')
         if series.kind == "limit":
             parts.append(
                 f'<path class="limit {tone}" d="M{a - 6:.1f} {b:.1f}h12M{a:.1f} {b:.1f}v16m-4 -5l4 5l4'
@@ -137,7 +135,7 @@ def _series(series: Series, x: Scale, y: Scale) -> list[str]:
         else:
             kind = "dot hollow" if series.hollow else "dot"
             parts.append(f'<circle class="{kind} {tone}" cx="{a:.1f}" cy="{b:.1f}" r="4">{title}</circle>')
-    return parts
+    return [f'<path class="error {tone}" d="{bars}"/>', *parts] if bars else parts
 
 
 def strip(
