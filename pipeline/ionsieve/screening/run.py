@@ -73,6 +73,7 @@ def run_campaign(
     SetupError
         When the machine cannot: disk, cluster, workers.
     """
+    _serve_when_rank(folder, cluster)
     check(campaign)
     store = Store.create(folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share, amend=amend)
     return _run_stored(

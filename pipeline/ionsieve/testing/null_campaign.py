@@ -198,8 +198,8 @@ def _simulate(request: Request, store: Store, deadline_s: float | None) -> Recor
         state = {"step": step, "sum": total, "digest": hashlib.sha256(f"{step}{total}".encode()).hexdigest()}
         part = work / f"checkpoint.{os.getpid()}"
         part.write_text(json.dumps(state))
+        _journal(store, request.key, step)  # first: a kill between the two repeats a step, and is counted
         part.replace(checkpoint)
-        _journal(store, request.key, step)
         if time.monotonic() > until and step < settings["steps"]:
             return None
     (work / "trajectory.bin").write_text(state["sum"])
