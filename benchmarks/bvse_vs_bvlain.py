@@ -58,9 +58,7 @@ def main(argv=None) -> int:
     spec = spec_from_file_location("spheres_vs_zeo", Path(__file__).with_name("spheres_vs_zeo.py"))
     peer = module_from_spec(spec)
     spec.loader.exec_module(peer)
-    print(
-        "| framework | ours 1D, 2D, 3D (eV) | BVlain | difference (eV) | ours (s) | BVlain (s) | BVlain / ours |"
-    )
+    print("| framework | ours 1D, 2D, 3D (eV) | BVlain | difference (eV) | ours (s) | BVlain (s) | BVlain / ours |")
     print("|---|---|---|---|---|---|---|")
     for name, framework in peer.library(SMALL if args.small else None):
         if missing_pairs(framework):

@@ -151,8 +151,8 @@ def crossings(
     positions, cells
         As in `gates_along`; `mobile` (M,) rows of the mobile ions.
     reach_A
-        Ions that stay farther than this from a gate's centre are not looked at; the cell should be twice as wide, so that
-        one image of an ion is enough.
+        Ions that stay farther than this from a gate's centre are not looked at; the cell should be twice as wide, so
+        that one image of an ion is enough.
     """
     x = np.asarray(positions, dtype=np.float64)
     h = np.asarray(cells, dtype=np.float64)

@@ -50,10 +50,17 @@ class ChannelSettings(Frozen):
     min_jump_length_A: float = Field(
         0.9, ge=0, description="sites closer than this, Å, are positions of one cavity: no jump between them"
     )
+    closed_ratio: float = Field(
+        0.5,
+        ge=0,
+        le=1.5,
+        description="a path narrower than this fraction of the ion's radius gets the flag closed_channels, which excludes "
+        "nobody; every good conductor of the library lies above",
+    )
     open_ratio: float = Field(
         0.75,
         gt=0,
         le=1.5,
         description="a gate is open when its free radius reaches this fraction of the ion's radius: ions are soft, "
-        "and fast conductors pass gates of 0.7 to 0.9 of their Shannon radius",
+        "and good conductors pass static gates of 0.6 to 1.1 of their Shannon radius",
     )

@@ -20,7 +20,8 @@ def judge(channels: Channels, settings: ChannelSettings | None = None) -> tuple[
     -------
     outcome, reason, flags
         `Outcome.SIEVED` with all thresholds that were missed, each with number and bound, or `Outcome.COMPLETED`. The
-        flag `CLOSED_CHANNELS` is set when the widest path is narrower than ``open_ratio`` times the ion, sieved or not.
+        flag `CLOSED_CHANNELS` is set when the widest path is narrower than ``closed_ratio`` times the ion, sieved or
+        not.
     """
     settings = settings or ChannelSettings()
     reasons = []
@@ -48,7 +49,7 @@ def judge(channels: Channels, settings: ChannelSettings | None = None) -> tuple[
                 f"bond-valence landscape: {found} {where}, at most {settings.max_bvse_barrier_eV:g} eV is asked for"
             )
     flags: list[Flag] = []
-    if channels.percolation_radius_A[0] < settings.open_ratio * channels.ion_radius_A:
+    if channels.percolation_radius_A[0] < settings.closed_ratio * channels.ion_radius_A:
         flags.append(Flag.CLOSED_CHANNELS)
     if reasons:
         return Outcome.SIEVED, "; ".join(reasons), tuple(flags)

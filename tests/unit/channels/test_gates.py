@@ -191,7 +191,9 @@ class TestSieve:
     def test_each_threshold_can_be_switched_off_and_gives_its_numbers(self):
         found = channels("Na3OCl_Pm-3m", settings=ChannelSettings(bvse=True))
         assert judge(found, ChannelSettings(min_percolation_radius_A=None))[0] is Outcome.COMPLETED
-        outcome, reason, flags = judge(found, ChannelSettings(min_percolation_radius_A=0.9, percolation_dimensions=3))
+        outcome, reason, flags = judge(
+            found, ChannelSettings(min_percolation_radius_A=0.9, percolation_dimensions=3, closed_ratio=0.8)
+        )
         assert outcome is Outcome.SIEVED
         assert "0.69 Å" in reason
         assert "0.9 Å" in reason
@@ -201,6 +203,11 @@ class TestSieve:
         assert outcome is Outcome.SIEVED
         assert reason.count(";") == 1
         assert "eV" in reason
+
+    def test_the_flag_singles_out_the_narrow_ones_only(self):
+        flagged = {n for n in ("NaAlCl4_P212121", "Li3YCl6_P-3m1", "Li7La3Zr2O12_Ia-3d", "Li6PS5Cl_F-43m")
+                   if judge(channels(n))[2]}  # fmt: skip
+        assert flagged == {"NaAlCl4_P212121"}  # the one poor conductor among them
 
     def test_a_missing_landscape_excludes_nobody(self):
         found = channels("MgSc2Se4_Fd-3m", settings=ChannelSettings(max_bvse_barrier_eV=0.5))
