@@ -121,7 +121,8 @@ def cpu(n, tag):
         names = [str(folder / f"{tag}{i}.h5") for i in range(systems)]
         kw["trajectory_reporter"] = ts.TrajectoryReporter(names, state_frequency=every)
     start = time.process_time()
-    ts.integrate(system=state.clone(), model=Null(), integrator=integrator, n_steps=n, temperature=600.0, timestep=0.002, **kw)
+    kw |= {"n_steps": n, "temperature": 600.0, "timestep": 0.002}
+    ts.integrate(system=state.clone(), model=Null(), integrator=integrator, **kw)
     return time.process_time() - start
 cpu(20, "w")
 a, b = cpu(steps // 4, "a"), cpu(steps, "b")

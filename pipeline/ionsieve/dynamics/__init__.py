@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ionsieve.dynamics.settings import GuardSettings as GuardSettings
     from ionsieve.dynamics.settings import RelaxSettings as RelaxSettings
     from ionsieve.dynamics.simulation import simulate as simulate
+    from ionsieve.dynamics.stopping import StopOnSignal as StopOnSignal
 
 _HOMES = {
     "BatchCalculator": "ase_bridge",
@@ -37,6 +38,7 @@ _HOMES = {
     "GuardSettings": "settings",
     "RelaxSettings": "settings",
     "simulate": "simulation",
+    "StopOnSignal": "stopping",
 }
 __all__ = list(_HOMES)
 

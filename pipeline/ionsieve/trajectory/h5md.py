@@ -20,8 +20,10 @@ P. de Buyl, P. H. Colberg, F. Höfling, H5MD, Comput. Phys. Commun. 185, 1546 (2
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +50,8 @@ UNITS = {
     "volume": "Angstrom3",
 }
 _CHUNK_BYTES = 1 << 20
+#: files above this are not laid out in memory
+_MEMORY_BYTES = 1 << 29
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,6 @@ class Writer:
                 {**self.journal.attrs, **(extra or {})},
                 self.compression,
             )
-            _fsync(temporary)
             temporary.replace(self.path)
             _fsync(self.path.parent)
         finally:
@@ -225,58 +228,91 @@ def _write_h5md(
     attrs: Mapping[str, Any],
     compression: str | None,
 ) -> None:
+    """Write and sync the file.
+
+    A write that fails inside HDF5 (full disk) can take the whole process down when the library closes. So files up to
+    `_MEMORY_BYTES` are laid out in memory and written by us; for larger ones the room on the disk is looked at first.
+
+    Raises
+    ------
+    OSError
+        When the disk is full.
+    """
+    expected = n_frames * (12 * len(numbers) + 8 * len(scalars) + 96)
+    if expected <= _MEMORY_BYTES:
+        with h5py.File(path, "w", libver=("earliest", "v110"), driver="core", backing_store=False) as file:
+            _fill(file, numbers, n_frames, window, scalars, attrs, compression)
+            file.flush()
+            image = file.id.get_file_image()
+        path.write_bytes(image)
+    else:
+        if shutil.disk_usage(path.parent).free < 1.1 * expected:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        with h5py.File(path, "w", libver=("earliest", "v110")) as file:
+            _fill(file, numbers, n_frames, window, scalars, attrs, compression)
+    _fsync(path)
+
+
+def _fill(
+    file: h5py.File,
+    numbers: NDArray[np.int64],
+    n_frames: int,
+    window: Any,
+    scalars: Sequence[str],
+    attrs: Mapping[str, Any],
+    compression: str | None,
+) -> None:
     n_atoms = len(numbers)
     chunk = max(1, min(max(n_frames, 1), _CHUNK_BYTES // max(12 * n_atoms, 1)))
     packing: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if compression else {}
-    with h5py.File(path, "w", libver=("earliest", "v110")) as file:
-        head = file.create_group("h5md")
-        head.attrs["version"] = np.array([1, 1], dtype=np.int32)
-        head.create_group("author").attrs["name"] = "N/A"
-        creator = head.create_group("creator")
-        creator.attrs["name"], creator.attrs["version"] = "ionsieve", __version__
-        units = head.create_group("modules/units")
-        units.attrs["version"], units.attrs["system"] = np.array([1, 0], dtype=np.int32), "SI"
-        particles = file.create_group("particles/all")
-        particles.create_dataset("species", data=numbers.astype(np.int32))
-        position = particles.create_group("position")
-        value = position.create_dataset(
-            "value",
-            (n_frames, n_atoms, 3),
-            np.float32,
-            chunks=(chunk, max(n_atoms, 1), 3) if n_frames else None,
-            **packing,
+    head = file.create_group("h5md")
+    head.attrs["version"] = np.array([1, 1], dtype=np.int32)
+    head.create_group("author").attrs["name"] = "N/A"
+    creator = head.create_group("creator")
+    creator.attrs["name"], creator.attrs["version"] = "ionsieve", __version__
+    units = head.create_group("modules/units")
+    units.attrs["version"], units.attrs["system"] = np.array([1, 0], dtype=np.int32), "SI"
+    particles = file.create_group("particles/all")
+    particles.create_dataset("species", data=numbers.astype(np.int32))
+    position = particles.create_group("position")
+    value = position.create_dataset(
+        "value",
+        (n_frames, n_atoms, 3),
+        np.float32,
+        chunks=(chunk, max(n_atoms, 1), 3) if n_frames else None,
+        **packing,
+    )
+    value.attrs["unit"] = "Angstrom"
+    step = position.create_dataset("step", (n_frames,), np.int64)
+    time = position.create_dataset("time", (n_frames,), np.float64)
+    time.attrs["unit"] = "ps"
+    box = particles.create_group("box")
+    box.attrs["dimension"], box.attrs["boundary"] = 3, np.array(["periodic"] * 3, dtype="S8")
+    edges = box.create_group("edges")
+    edge = edges.create_dataset("value", (n_frames, 3, 3), np.float64)
+    edge.attrs["unit"] = "Angstrom"
+    edges["step"], edges["time"] = step, time
+    columns = []
+    for name in scalars:
+        group = file.create_group(f"observables/{name}")
+        column = group.create_dataset("value", (n_frames,), np.float64)
+        if name in UNITS:
+            column.attrs["unit"] = UNITS[name]
+        group["step"], group["time"] = step, time
+        columns.append(column)
+    parameters = file.create_group("parameters/ionsieve")
+    parameters.attrs["metadata"] = json.dumps(attrs, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    for a in range(0, n_frames, chunk):
+        b = min(a + chunk, n_frames)
+        frames = window(a, b)
+        value[a:b], step[a:b], time[a:b], edge[a:b] = (
+            frames["positions"],
+            frames["step"],
+            frames["time_ps"],
+            frames["cell"],
         )
-        value.attrs["unit"] = "Angstrom"
-        step = position.create_dataset("step", (n_frames,), np.int64)
-        time = position.create_dataset("time", (n_frames,), np.float64)
-        time.attrs["unit"] = "ps"
-        box = particles.create_group("box")
-        box.attrs["dimension"], box.attrs["boundary"] = 3, np.array(["periodic"] * 3, dtype="S8")
-        edges = box.create_group("edges")
-        edge = edges.create_dataset("value", (n_frames, 3, 3), np.float64)
-        edge.attrs["unit"] = "Angstrom"
-        edges["step"], edges["time"] = step, time
-        columns = []
-        for name in scalars:
-            group = file.create_group(f"observables/{name}")
-            column = group.create_dataset("value", (n_frames,), np.float64)
-            if name in UNITS:
-                column.attrs["unit"] = UNITS[name]
-            group["step"], group["time"] = step, time
-            columns.append(column)
-        parameters = file.create_group("parameters/ionsieve")
-        parameters.attrs["metadata"] = json.dumps(attrs, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        for a in range(0, n_frames, chunk):
-            b = min(a + chunk, n_frames)
-            frames = window(a, b)
-            value[a:b], step[a:b], time[a:b], edge[a:b] = (
-                frames["positions"],
-                frames["step"],
-                frames["time_ps"],
-                frames["cell"],
-            )
-            for k, column in enumerate(columns):
-                column[a:b] = frames["scalars"][:, k]
+        for k, column in enumerate(columns):
+            column[a:b] = frames["scalars"][:, k]
 
 
 def write(path: str | Path, trajectory: Trajectory, *, compression: str | None = None) -> Path:
@@ -298,7 +334,6 @@ def write(path: str | Path, trajectory: Trajectory, *, compression: str | None =
     temporary = path.with_name(path.name + f".tmp{os.getpid()}")
     try:
         _write_h5md(temporary, trajectory.numbers, len(trajectory), window, names, trajectory.attrs, compression)
-        _fsync(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ionsieve.errors import DataError, InputError
-from ionsieve.trajectory import Trajectory, Writer, iter_chunks, read, write
+from ionsieve.trajectory import Trajectory, Writer, h5md, iter_chunks, read, write
 
 NUMBERS = np.array([3, 3, 17, 8], dtype=np.int64)
 CELL = np.array([[8.0, 0, 0], [1.0, 7.0, 0], [0.5, 0.2, 9.0]])
@@ -198,3 +198,18 @@ def test_mdanalysis_reads_it(tmp_path):
             np.linalg.norm(frame.triclinic_dimensions, axis=1), np.linalg.norm(CELL, axis=1), rtol=1e-5
         )
     universe.trajectory.close()
+
+
+def test_large_files_are_written_directly_and_read_the_same(tmp_path, monkeypatch):
+    with open_writer(tmp_path / "a.h5") as writer:
+        writer.append(*frames(9))
+    monkeypatch.setattr(h5md, "_MEMORY_BYTES", 0)
+    with open_writer(tmp_path / "b.h5") as writer:
+        writer.append(*frames(9))
+    a, b = read(tmp_path / "a.h5"), read(tmp_path / "b.h5")
+    np.testing.assert_array_equal(a.positions, b.positions)
+    assert a.attrs == b.attrs
+    monkeypatch.setattr(h5md.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 100})())
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "c.h5", a)
+    assert not list(tmp_path.glob("c.h5*"))
