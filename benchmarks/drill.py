@@ -392,7 +392,7 @@ def main(argv: list[str] | None = None) -> int:
         return drive(told.drive)
     root = told.keep or Path(tempfile.mkdtemp(prefix="ionsieve-drill-"))
     faults = 5 if told.small else told.faults
-    candidates, steps = (6, 8) if told.small else (40, 20)
+    candidates, steps = (6, 8) if told.small else (16, 20)
     try:
         problems = run_drill(root, faults=faults, candidates=candidates, steps=steps, seed=told.seed, tmpfs=told.tmpfs)
     finally:
