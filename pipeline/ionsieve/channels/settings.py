@@ -54,8 +54,8 @@ class ChannelSettings(Frozen):
         0.5,
         ge=0,
         le=1.5,
-        description="a path narrower than this fraction of the ion's radius gets the flag closed_channels, which excludes "
-        "nobody; every good conductor of the library lies above",
+        description="a path narrower than this fraction of the ion's radius gets the flag closed_channels, which "
+        "excludes nobody; every good conductor of the library lies above",
     )
     open_ratio: float = Field(
         0.75,
