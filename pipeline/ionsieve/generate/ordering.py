@@ -124,22 +124,15 @@ def _sampled(problem: OrderingProblem, settings: OrderingSettings, stream: Strea
 
 
 def _neighbours(problem: OrderingProblem, state: Ints) -> Ints:
-    """All states one swap away."""
-    out = []
-    n = problem.n_active
-    for i in range(n):
-        for j in range(i + 1, n):
-            a, b = state[i], state[j]
-            if (
-                a != b
-                and problem.sublattice[i] == problem.sublattice[j]
-                and problem.allowed[a, j]
-                and problem.allowed[b, i]
-            ):
-                swapped = state.copy()
-                swapped[i], swapped[j] = b, a
-                out.append(swapped)
-    return np.array(out, dtype=np.int64).reshape(-1, n)
+    """States one swap away, at most `MAX_COMPARED`."""
+    i, j = np.triu_indices(problem.n_active, 1)
+    keep = (state[i] != state[j]) & (problem.sublattice[i] == problem.sublattice[j])
+    keep &= problem.allowed[state[i], j] & problem.allowed[state[j], i]
+    i, j = i[keep][:MAX_COMPARED], j[keep][:MAX_COMPARED]
+    out = np.repeat(state[None], len(i), axis=0)
+    rows = np.arange(len(i))
+    out[rows, i], out[rows, j] = state[j], state[i]
+    return out
 
 
 def _distinct(problem: OrderingProblem, states: Ints, wanted: int, how: str, *, ranked: bool) -> list[Ordered]:

@@ -305,3 +305,17 @@ def test_a_refused_candidate_comes_back_unchanged() -> None:
     s = settings_of({"prototype": "Na3OCl_Pm-3m", "substitute": {"Cl": {"S": 0.125}}})
     (c,) = expand(s)
     assert configure(c, s, seed=0) == (c, ())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "energies"),
+    [
+        (NASICON, (-1714.2800, -1714.1993, -1713.1959)),
+        ({"prototype": "Na3PS4_P-421c", "substitute": {"S": {"Cl": 0.0625}}}, (-3367.9493, -3367.7744, -3367.5283)),
+        ({"prototype": "Na3Zr2Si2PO12_R-3c", "supercell": {"matrix": [1, 1, 1]}}, (-5149.2368,)),
+    ],
+)
+def test_known_energies(recipe: dict, energies: tuple[float, ...]) -> None:
+    """Numbers that may change only together with the PHYSICS of the stage: raise it when these move."""
+    _, found = made(recipe, cell_scaling="none")
+    assert [k.ewald_energy_eV for k in found][: len(energies)] == pytest.approx(list(energies), abs=1e-3)
