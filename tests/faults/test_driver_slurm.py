@@ -135,3 +135,21 @@ def test_submitted_scancelled_resumed_and_finished(slurm: Path, tmp_path: Path) 
     assert devices == {"cuda:0"}, "MD ran on the worker that claims the GPU"
     assert {e["device"] for e in redone if e["stage"] == "measure"} == {"cpu"}
     assert len(list(store.keys("rank"))) == 1
+
+
+def test_one_allocation_serves_scheduler_and_workers(slurm: Path, tmp_path: Path) -> None:
+    campaign, folder = tmp_path / "c.yaml", tmp_path / "run"
+    campaign.write_text(CAMPAIGN.replace("produce_ps: 4.0", "produce_ps: 1.0"))
+    program = "import sys; from ionsieve.cli import main; sys.exit(main())"
+    arguments = ["run", str(campaign), "--cluster", "slurm-allocation", "--out", str(folder), "--progress", "plain"]
+    done = subprocess.run(
+        ["srun", "--ntasks=3", sys.executable, "-c", program, *arguments, "--no-report"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert read_status(folder).state == "finished"
+    workers = {e["worker"] for e in Store.open(folder).events.read() if e["kind"] == "finished"}
+    assert len(workers) == 2, "three tasks: one schedules, two work"
