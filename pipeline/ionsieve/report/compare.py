@@ -10,6 +10,7 @@ import csv
 import io
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -81,6 +82,12 @@ class CampaignComparison:
         return text
 
 
+def _name(one: CampaignResults, other: CampaignResults) -> str:
+    """Return the campaign's name, or its folder where both campaigns are called the same."""
+    same = one.name == other.name and one.folder != other.folder
+    return Path(one.folder).name or one.name if same else one.name
+
+
 def _value(row: RankedCandidate | None) -> float | None:
     return row.conductivity.value if row is not None and row.conductivity.is_value else None
 
@@ -104,8 +111,8 @@ def compare_campaigns(a: CampaignResults, b: CampaignResults) -> CampaignCompari
     first_b = {r.candidate_id for r in b.ranking.rows if r.rank is not None and r.rank <= top_k}
     low, high = np.quantile(shifts, [0.16, 0.84]) if len(shifts) else (0.0, 0.0)
     return CampaignComparison(
-        name_a=a.name,
-        name_b=b.name,
+        name_a=_name(a, b),
+        name_b=_name(b, a),
         potential_a=a.potential.name if a.potential else "",
         potential_b=b.potential.name if b.potential else "",
         temperature_a_K=a.ranking.target_temperature_K,
