@@ -217,7 +217,8 @@ def test_another_process_gives_the_same_bytes() -> None:
     code = (
         "from ionsieve.generate import GenerateSettings, expand, configure\n"
         "import hashlib\n"
-        "s = GenerateSettings(recipes=['Na3YCl6', 'Na3OCl0.5(BH4)0.5', 'Na3.4Sc0.4Zr1.6Si2PO12'],\n"
+        "s = GenerateSettings(recipes=[{'prototype': 'Na3YCl6_P21n'}, {'prototype': 'Na3OBH4_Pm-3m'},\n"
+        "    {'prototype': 'Na3Zr2Si2PO12_R-3c', 'substitute': {'Zr': {'Sc': 0.25}}}],\n"
         "    ordering={'chains': 16, 'sweeps': 30, 'restarts': 1})\n"
         "text = ''.join(x.to_json() for c in expand(s) for x in configure(c, s, seed=3)[1])\n"
         "print(hashlib.sha256(text.encode()).hexdigest())\n"
