@@ -156,6 +156,11 @@ class DynamicsSettings(Frozen):
         ge=1,
         description="Atoms in one forward pass, at most, where no memory model of the device is known.",
     )
+    batch_atoms_cpu: int = Field(
+        default=512,
+        ge=1,
+        description="The same on a CPU, where a batch saves nothing and many small ones answer sooner.",
+    )
     compression: Literal["none", "gzip"] = Field(
         default="none", description="Compression of the trajectory file: gzip saves a fifth and costs time."
     )

@@ -42,12 +42,13 @@ def simulate(
     settings
         Shared by the jobs; a job may override its lengths.
     deadline_s
-        Seconds from now; the engine saves and returns at the last guard point before.
+        Seconds from now; the engine saves and returns at the last guard point before, or between two where they
+        lie more than some seconds apart.
     stop
         Asked at guard points; true ends as the deadline does (a signal handler sets it).
     capacity
-        What fits into one forward pass; by default measured where the device is CUDA (a few small forward passes,
-        kept on disk for the next time), `settings.batch_atoms` elsewhere.
+        What fits into one forward pass; by default measured where the device is CUDA (a few small forward passes, kept
+        on disk for the next time), `settings.batch_atoms_cpu` on a CPU, `settings.batch_atoms` elsewhere.
 
     Returns
     -------
@@ -96,6 +97,8 @@ def simulate(
 
 def _capacity(jobs: Sequence[Job], potential: Potential, settings: DynamicsSettings) -> Capacity:
     """Measure a CUDA device's memory (once a machine and model); elsewhere take the bound of the settings."""
+    if potential.info.device.startswith("cpu"):
+        return Capacity(settings.batch_atoms_cpu)
     if not potential.info.device.startswith("cuda") or not jobs:
         return Capacity(settings.batch_atoms)
     from ionsieve.potentials.memory import count_edges, memory_book

@@ -388,3 +388,38 @@ def test_a_run_that_is_not_at_temperature_is_flagged(tmp_path):
     p = simulate([job(tmp_path, "r")], HarmonicLattice(2, 3.0, 8.0, 0.0), thermal)[0]
     assert p.summary.mean_temperature_K < 450
     assert p.flags == (Flag.NOT_EQUILIBRATED,)
+
+
+def test_a_slow_block_is_left_between_guard_points(tmp_path, monkeypatch):
+    from ionsieve.dynamics.engines import batch
+
+    monkeypatch.setattr(batch, "PATIENCE_S", 0.0)
+    p = simulate([job(tmp_path, "r")], CRYSTAL, SETTINGS, stop=iter([False, False, True, True, True]).__next__)[0]
+    assert p.state == "unfinished"
+    assert 0 < p.steps_done < 20
+    assert simulate([job(tmp_path, "r")], CRYSTAL, SETTINGS)[0].state == "done"
+    simulate([job(tmp_path / "x", "r")], CRYSTAL, SETTINGS)
+    assert trajectory_bytes(tmp_path, "r") == trajectory_bytes(tmp_path / "x", "r")
+
+
+@pytest.mark.parametrize("kind", ["pair-lj", "pair-ionic"])
+def test_real_pair_potentials_are_bitwise_independent_of_company(tmp_path, kind):
+    from ase.build import bulk
+
+    from ionsieve.potentials.pair import PairPotential
+
+    def some(folder, wanted):
+        made = []
+        for i in wanted:
+            salt = kind == "pair-ionic"
+            atoms = bulk("NaCl", "rocksalt", a=6.3, cubic=True) if salt else bulk("Ar", "fcc", a=5.4, cubic=True)
+            atoms *= (1 + i % 2, 1, 1)
+            atoms.rattle(0.05, seed=i)
+            made.append(Job(f"r{i}", atoms, (300.0 if salt else 40.0) + 20 * i, (1, i), folder / f"r{i}"))
+        return made
+
+    settings = SETTINGS.model_copy(update={"produce_ps": 0.1, "equilibrate_ps": 0.1})
+    assert all(p.state == "done" for p in simulate(some(tmp_path, range(3)), PairPotential(kind), settings))
+    for i in range(3):
+        simulate(some(tmp_path / "alone", [i]), PairPotential(kind), settings)
+        assert trajectory_bytes(tmp_path / "alone", f"r{i}") == trajectory_bytes(tmp_path, f"r{i}")

@@ -34,6 +34,8 @@ from ionsieve.verdicts import Outcome
 
 __all__ = ["SCALARS", "BatchEngine"]
 
+#: in slow blocks the deadline is looked at this often, s, not only at guard points
+PATIENCE_S = 5.0
 #: numbers stored with each frame
 SCALARS = ("temperature", "potential_energy", "conserved")
 
@@ -93,7 +95,7 @@ class BatchEngine:
         """Advance all books to their ends, or until `should_stop(seconds of a block)` at a guard point."""
         waiting = deque(books)
         with Outbox() as outbox:
-            self._outbox = outbox
+            self._outbox, self._should_stop = outbox, should_stop
             last_save, since = time.perf_counter(), 0
             longest = 0.0
             try:
@@ -270,6 +272,7 @@ class BatchEngine:
         ).to(self.groups[0].state.energies)
         done, blown = 0, False
         begun = time.process_time()
+        start = clock = time.perf_counter()
         refused: dict[int, str] = {}
         for k in range(count):
             try:
@@ -287,6 +290,10 @@ class BatchEngine:
             if not bool(((kinetic <= limit) & torch.isfinite(energies)).all()):
                 blown = True
                 break
+            if time.perf_counter() - clock > PATIENCE_S and done < count:
+                clock = time.perf_counter()
+                if self._should_stop(clock - start):
+                    break
         self.steps_done += done
         self._account(books, done, time.process_time() - begun)
         self._hand_out(books, frames, due[:, :done], samples[:, :done])
