@@ -33,7 +33,7 @@ OPTIONAL = (
     ("MDAnalysis", "foreign trajectories", "pip install 'ionsieve[foreign]'"),
     ("pyarrow", "Parquet export", "pip install 'ionsieve[tables]'"),
     ("cuequivariance", "faster MACE on NVIDIA GPUs", "pip install cuequivariance-torch cuequivariance-ops-torch-cu12"),
-    ("sevenn", "SevenNet (needs an environment of its own)", "pip install 'ionsieve[sevennet]'"),
+    ("sevenn", "SevenNet", "pip install sevenn, in an environment of its own: its e3nn excludes MACE's"),
 )
 
 
