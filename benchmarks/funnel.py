@@ -95,28 +95,35 @@ def best(w: World, used: dict[int, list[int]]) -> list[int]:
     return sorted(range(len(w.truth)), key=lambda i: -value(i))[:TOP_K]
 
 
-def play_funnel(w: World, budget: float, seed: int) -> tuple[dict[int, list[int]], int]:
-    """Let the funnel spend at most `budget` (share of all runs)."""
+def play_funnel(w: World, seed: int) -> list[tuple[int, int]]:
+    """Let the funnel run until it has nothing left to decide; return (candidate, run) in the order of spending.
+
+    What it decides does not depend on the budget: a smaller budget is a shorter beginning of the same list.
+    """
     n, runs = w.y.shape
     told = fun.FunnelSettings(top_k=TOP_K, seed=seed, draws=1000)
     state = fun.FunnelState(settings=told, expected=n)
     used: dict[int, list[int]] = {i: [] for i in range(n)}
     offers = tuple(str(j) for j in range(runs))
     events: list[fun.Event] = [fun.Offered(f"c{i:03d}", offers) for i in range(n)]
-    left = int(budget * n * runs)
+    order: list[tuple[int, int]] = []
     while events:
         state, actions = fun.decide(state, events)
         events = []
         for action in actions:
             if isinstance(action, fun.Submit):
-                i = int(action.candidate[1:])
-                if left > 0:
-                    used[i].append(int(action.run))
-                    left -= 1
+                i, j = int(action.candidate[1:]), int(action.run)
+                used[i].append(j)
+                order.append((i, j))
                 events.append(posterior(w, i, used[i]))
-        if left <= 0:
-            break
-    return used, sum(map(len, used.values()))
+    return order
+
+
+def _first(order: list[tuple[int, int]], count: int) -> dict[int, list[int]]:
+    used: dict[int, list[int]] = {}
+    for i, j in order[:count]:
+        used.setdefault(i, []).append(j)
+    return used
 
 
 def play_random(w: World, budget: float, seed: int) -> dict[int, list[int]]:
@@ -153,12 +160,14 @@ def _mean(w: World, i: int, used: list[int]) -> float:
 
 def study(replays: int, budgets: list[float]) -> dict[str, dict[float, tuple[float, float]]]:
     """Recall and share of identical top five, by policy and budget."""
+    worlds = [world(s) for s in range(replays)]
+    size = worlds[0].y.size
+    plays = [play_funnel(w, s) for s, w in enumerate(worlds)]
     policies = {
-        "funnel": lambda w, b, s: play_funnel(w, b, s)[0],
+        "funnel": lambda w, b, s: _first(plays[s], int(b * size)),
         "successive halving": play_halving,
         "random": play_random,
     }
-    worlds = [world(s) for s in range(replays)]
     everything = [set(best(w, {i: list(range(w.y.shape[1])) for i in range(w.y.shape[0])})) for w in worlds]
     out: dict[str, dict[float, tuple[float, float]]] = {}
     for name, play in policies.items():
@@ -178,9 +187,9 @@ def alone(configurations: int, replicas: int, replays: int) -> tuple[list[float]
     for seed in range(replays):
         w = world(seed, configurations=configurations, replicas=replicas)
         n, runs = w.y.shape
-        used, spent = play_funnel(w, 1.0, seed)
-        shares.append(spent / (n * runs))
-        same.append(set(best(w, used)) == set(best(w, {i: list(range(runs)) for i in range(n)})))
+        order = play_funnel(w, seed)
+        shares.append(len(order) / (n * runs))
+        same.append(set(best(w, _first(order, len(order)))) == set(best(w, {i: list(range(runs)) for i in range(n)})))
     return shares, same
 
 
@@ -213,6 +222,8 @@ def main(argv: list[str] | None = None) -> int:
     budgets = [0.06, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5]
     begin = time.perf_counter()
     results = study(replays, budgets)
+    if told.figure is not None:
+        draw(results, told.figure)
     print("| policy | " + " | ".join(f"{b:.0%}" for b in budgets) + " |")
     print("| --- |" + " ---: |" * len(budgets))
     for name, points in results.items():
@@ -227,8 +238,6 @@ def main(argv: list[str] | None = None) -> int:
         print(f"| {runs} | {np.mean(shares):.1%} | {max(shares):.1%} | {np.mean(same):.0%} |")
     print()
     print(f"python benchmarks/funnel.py --replays {replays}   [{time.perf_counter() - begin:.0f} s]")
-    if told.figure is not None:
-        draw(results, told.figure)
     return 0
 
 
