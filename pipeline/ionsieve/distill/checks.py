@@ -92,13 +92,13 @@ def check_diffusivity(run: str, teacher: Estimate, student: Estimate, settings: 
     `max_log10_D_error` decades: two runs without hops agree on everything.
     """
     if not (teacher.is_value and student.is_value):
-        who, kind = ("teacher", teacher.kind) if not teacher.is_value else ("student", student.kind)
+        who, lacking = ("teacher", teacher) if not teacher.is_value else ("student", student)
         return Check(
             name=f"diffusivity:{run}",
             value=None,
             limit=None,
             passed=False,
-            sentence=f"D in {run} cannot be compared: the {who} gave no value ({kind})",
+            sentence=f"D in {run} cannot be compared: the {who} gave no value ({lacking.kind}): {lacking.reason}",
         )
     ratio = math.log10(_value(student) / _value(teacher))
     error = math.hypot(_error(teacher), _error(student))
