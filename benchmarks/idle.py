@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--small", action="store_true", help="4 short runs")
     told = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    text = CAMPAIGN.format(ps=2.0 if told.small else 16.0, replicas=1 if told.small else 5)
+    text = CAMPAIGN.format(ps=2.0 if told.small else 4.0, replicas=1 if told.small else 5)
     with tempfile.TemporaryDirectory(prefix="ionsieve-idle-") as root:
         folder = Path(root) / "run"
         begin = time.monotonic()
