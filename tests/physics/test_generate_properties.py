@@ -34,7 +34,7 @@ def substitutions(draw: st.DrawFn) -> dict:
 
 
 @given(substitutions())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_neutral_with_the_stated_composition_or_refused(recipe: dict) -> None:
     s = GenerateSettings.model_validate(
         {"recipes": [recipe], "ordering": QUICK, "supercell": {"max_atoms": 160, "min_image_A": 8}}
