@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -122,6 +122,12 @@ class Campaign(Frozen):
             value = next(iter(told.values()))
             data = {**data, **{room: {**(data.get(room) or {}), key: value} for room in ("transport", "ranking")}}
         return data
+
+    @model_validator(mode="after")
+    def _npt_has_a_length(self) -> Self:
+        if self.relax.cell_policy == "npt" and not self.dynamics.npt_ps > 0:
+            raise ValueError("relax.cell_policy `npt` takes the mean cell of an NPT run: set dynamics.npt_ps, e.g. 5")
+        return self
 
     @field_validator("name")
     @classmethod

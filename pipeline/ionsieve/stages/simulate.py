@@ -11,6 +11,7 @@ from ionsieve.records import Candidate, GeneratedCandidate, Record, RelaxedConfi
 from ionsieve.stages.base import Stage, input_key, plain, potential_preimage
 from ionsieve.stages.relax import identify, potential_settings
 from ionsieve.store import Request, Store
+from ionsieve.verdicts import Flag
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "guarded_framework", "lasting_bonds", "request", "run", "run_id", "run_many"]
 
@@ -90,15 +91,15 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Reco
 
 
 def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None = None) -> list[Record | None]:
-    """Run several systems in one batch; the requests share settings and potential."""
+    """Run several systems in one batch; other settings, and the fallback path, get batches of their own."""
     from ionsieve.dynamics import Job, simulate
     from ionsieve.potentials import load
 
-    settings = DynamicsSettings.model_validate(requests[0].settings["dynamics"])
-    if any(r.settings != requests[0].settings for r in requests):
-        groups: dict[str, list[int]] = {}
-        for i, r in enumerate(requests):
-            groups.setdefault(str(r.settings), []).append(i)
+    all_relaxed = [store.need(input_key(r, "relax"), RelaxedConfiguration) for r in requests]
+    groups: dict[tuple[str, bool], list[int]] = {}
+    for i, (r, relaxed) in enumerate(zip(requests, all_relaxed, strict=True)):
+        groups.setdefault((str(r.settings), Flag.PARITY_FALLBACK in relaxed.flags), []).append(i)
+    if len(groups) > 1:
         share = None if deadline_s is None else deadline_s / len(groups)
         results: list[Record | None] = [None] * len(requests)
         for indices in groups.values():
@@ -106,11 +107,14 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
                 results[i] = record
         return results
 
-    potential = load(potential_settings(store))
+    settings = DynamicsSettings.model_validate(requests[0].settings["dynamics"])
+    ((_, fallback),) = groups
+    # the relaxation's parity gate decided whether the fast path may be used for this configuration
+    asked = potential_settings(store)
+    potential = load(asked.model_copy(update={"fast": False}) if fallback else asked)
     runs, jobs = [], []
-    for request in requests:
+    for request, relaxed in zip(requests, all_relaxed, strict=True):
         parameters = request.parameters
-        relaxed = store.need(input_key(request, "relax"), RelaxedConfiguration)
         candidate = store.need(input_key(request, "generate"), GeneratedCandidate).candidate
         this = Run(
             run_id=run_id(relaxed.configuration_id, parameters["temperature_K"], parameters["replica"]),

@@ -78,6 +78,7 @@ potental: {}
         ("name: !!python/object/apply:os.system ['true']\n" + GOOD, r"name|YAML"),
         ("name: ../../etc\n" + GOOD.replace("name: good\n", ""), "the name becomes a folder"),
         (GOOD + "simulate: {temperatures_K: [800, 800]}\n", "listed twice"),
+        (GOOD + "relax: {cell_policy: npt}\n", "set dynamics.npt_ps"),
         (GOOD + "transport: {target_temperature_K: 300}\nranking: {target_temperature_K: 400}\n", "write it once"),
     ],
 )
