@@ -1,4 +1,4 @@
-"""Exact answers: vacancy walks and their correlation factors, rotated walks, locked pairs, drifting and breathing runs."""
+"""Exact answers: vacancy walks and their correlation factors, rotated walks, locked pairs, drifting, breathing runs."""
 
 import numpy as np
 import pytest

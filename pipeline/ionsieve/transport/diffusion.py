@@ -240,7 +240,7 @@ def judge(result: Diffusivity, *, hops: int | None, settings: TransportSettings)
             n_eff=seen,
             flags=_unique((first, *(f for f in result.flags if f is Flag.SHORT_RUN))),
             reason=result.reason
-            or f"{events:.1f} effective jumps seen; at least {settings.upper_limit_below_n_eff:g} are needed for a value",
+            or f"{events:.1f} effective jumps seen; a value needs at least {settings.upper_limit_below_n_eff:g}",
         )
     if (
         result.beta is not None

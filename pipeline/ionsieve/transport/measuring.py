@@ -245,7 +245,7 @@ def measure(
 
     tracer = diffusivity(mobile_paths, dt_ps, jump_length_A=hop_length, settings=settings)
     hops, assignment = _hops(mobile_paths, sites, cell, dt_ps, hop_length, settings)
-    estimate = judge(tracer, hops=hops if sites is not None else None, settings=settings)
+    estimate = judge(tracer, hops=hops if sites is not None or tracer.value is None else None, settings=settings)
 
     per_atom = charge_numbers(charges, symbols, mobile, charge)
     moving_charge = dipole(paths, per_atom)
