@@ -97,11 +97,14 @@ def check(campaign: Campaign) -> None:
     """
     from ionsieve.generate import expand
     from ionsieve.potentials.checks import choose_device
+    from ionsieve.ranking import read_columns
     from ionsieve.stages.base import potential_preimage
 
     expand(campaign.generate)
     potential_preimage(campaign.potential)
     choose_device(campaign.potential.device)
+    if campaign.ranking.columns_csv:
+        read_columns(campaign.ranking.columns_csv)
 
 
 def resume_campaign(folder: str | Path, **told: Any) -> RunReport:

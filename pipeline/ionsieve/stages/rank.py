@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from ionsieve.campaign import Campaign
 from ionsieve.ranking.settings import RankingSettings
@@ -19,6 +20,7 @@ from ionsieve.records import (
 )
 from ionsieve.stages.base import Stage, input_keys, plain
 from ionsieve.store import Request, Store
+from ionsieve.store.folder import digest
 from ionsieve.verdicts import Flag, Outcome
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
@@ -50,9 +52,14 @@ def request(
         NAME,
         PHYSICS,
         inputs={name: sorted(keys) for name, keys in groups.items()},
-        parameters={"campaign": campaign.name},
+        parameters={"campaign": campaign.name, "columns_csv": _content(campaign.ranking.columns_csv)},
         settings=plain(campaign.ranking),
     )
+
+
+def _content(path: str | None) -> str | None:
+    """Return the digest of the user's own columns: an edited file is another question."""
+    return None if path is None else digest(Path(path))
 
 
 def run(request: Request, store: Store, deadline_s: float | None = None) -> Ranking:
