@@ -156,7 +156,9 @@ def main(argv: list[str] | None = None) -> int:
             print(outcome.error, file=sys.stderr)
         # written after each, so that an interrupted board keeps what it has
         body = "\n".join(sections[key] for key in sorted(sections))
-        options.out.write_text(f"{HEAD}\n{machine()}\n\n{body}", encoding="utf-8")
+        absent = sorted(set(known) - set(sections))
+        missing = f"Not run for this page: {', '.join(absent)}.\n\n" if absent else ""
+        options.out.write_text(f"{HEAD}\n{machine()}\n\n{missing}{body}", encoding="utf-8")
     print(f"wrote {options.out}")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

@@ -43,6 +43,9 @@ def test_table_command_and_title_stand_on_the_page(folder):
     assert "Sums, ours against the peer." in text
     assert f"python {folder.name}/good.py`" in text
     assert "helper" not in text
+    (folder / "other.py").write_text(GOOD)
+    board.main(["--folder", str(folder), "--out", str(page), "good"])
+    assert "Not run for this page: other." in page.read_text()
     assert "Machine:" in text
 
 
@@ -60,6 +63,7 @@ def test_a_failure_is_shown_and_the_rest_stays(folder):
     text = page.read_text()
     assert "failed with exit code 1" in text
     assert "the peer is missing" in text
+    assert "Not run" not in text
     assert "| 1000 | 1 s | 2 s | 2.0 |" in text, "the section of a benchmark that was not run is kept"
 
 
