@@ -259,11 +259,13 @@ def _included(
 ) -> tuple[float, NDArray[np.float64]]:
     """Largest clearance: the best node of all diagrams, the last built at the largest radius found."""
     best = max((float(n.node_radius.max()) for n, _ in built), default=0.0)
-    widest = max((n for n, _ in built), key=lambda n: float(n.node_radius.max()))
-    around = radii[widest.node_atoms[int(widest.node_radius.argmax())]]
-    if abs(widest.probe - best) > 0.05 and np.ptp(around) > 0.05:
-        net = build_network(positions, cell, radii, probe_A=max(best, 0.0), reach_A=1.02 * widest.reach)
+    for _ in range(2):  # the widest cavity is exact in the diagram at its own radius
+        reach = 1.02 * max(n.reach for n, _ in built)
+        if np.ptp(radii) < 0.05 or any(abs(n.probe - best) < 0.05 for n, _ in built):
+            break
+        net = build_network(positions, cell, radii, probe_A=max(best, 0.0), reach_A=reach)
         built.append((net, built[0][1]))
+        best = max(best, float(net.node_radius.max()))
     network = max((n for n, _ in built), key=lambda n: float(n.node_radius.max()))
     row = int(network.node_radius.argmax())
     return float(network.node_radius[row]), network.nodes[row]
