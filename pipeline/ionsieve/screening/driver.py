@@ -267,7 +267,9 @@ class Driver:
                     deaths=row.deaths,
                     slices=row.slices,
                     seconds=row.seconds,
-                    alone=row.deaths > 0,
+                    alone=row.deaths > 0 or row.attempts > 0,
+                    fresh=row.attempts
+                    >= self.rules.attempts - 1,  # its last chance starts from nothing, also after a restart
                 )
         self.store.ledger.remove(gone)
 
