@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ionsieve.channels.settings import ChannelSettings
 from ionsieve.dynamics.settings import DynamicsSettings, RelaxSettings
@@ -20,10 +20,18 @@ __all__ = ["Campaign", "FamilyPlan", "RunSettings", "SimulationPlan"]
 Temperature_K = Annotated[float, Field(gt=0, le=5000, description="temperature in K")]
 
 
+def _distinct(value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+    if value is not None and len(set(value)) != len(value):
+        raise ValueError("a temperature is listed twice; use `replicas` for repeated runs")
+    return value
+
+
 class FamilyPlan(Frozen):
     """What differs for one family: its framework melts lower, or its ions hop more slowly."""
 
-    temperatures_K: tuple[Temperature_K, ...] | None = Field(None, min_length=1, description="temperatures in K")
+    temperatures_K: Annotated[tuple[Temperature_K, ...] | None, AfterValidator(_distinct)] = Field(
+        None, min_length=1, description="temperatures in K"
+    )
     replicas: int | None = Field(None, ge=1, description="independent runs a configuration and temperature")
     equilibrate_ps: float | None = Field(None, ge=0, description="length of the discarded start, ps")
     produce_ps: float | None = Field(None, gt=0, description="length of the measured segment, ps")
@@ -32,18 +40,11 @@ class FamilyPlan(Frozen):
 class SimulationPlan(Frozen):
     """Which runs each configuration gets. The dynamics themselves are set under ``dynamics``."""
 
-    temperatures_K: tuple[Temperature_K, ...] = Field(
+    temperatures_K: Annotated[tuple[Temperature_K, ...], AfterValidator(_distinct)] = Field(
         (800.0, 1000.0, 1200.0, 1400.0), min_length=1, description="temperatures in K; four or more make a firm line"
     )
     replicas: int = Field(1, ge=1, description="independent runs a configuration and temperature")
     families: dict[str, FamilyPlan] = Field({}, description="overrides by family, for example antiperovskite")
-
-    @field_validator("temperatures_K")
-    @classmethod
-    def _distinct(cls, value: tuple[float, ...]) -> tuple[float, ...]:
-        if len(set(value)) != len(value):
-            raise ValueError("a temperature is listed twice; use `replicas` for repeated runs")
-        return value
 
     def temperatures_for(self, family: str) -> tuple[float, ...]:
         """Temperatures of a family, K, as written."""

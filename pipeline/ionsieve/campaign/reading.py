@@ -61,7 +61,26 @@ def load_campaign(path: str | Path) -> Campaign:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read: {error}", where=str(file)) from error
-    return parse_campaign(text, where=str(file), default_name=file.stem)
+    return _absolute(parse_campaign(text, where=str(file), default_name=file.stem), file.absolute().parent)
+
+
+def _absolute(campaign: Campaign, home: Path) -> Campaign:
+    """Return the campaign with its paths resolved against the file's folder: it is read again from elsewhere."""
+
+    def resolve(path: str) -> str:
+        return str((home / Path(path).expanduser()).resolve())
+
+    potential = campaign.potential.model_copy(
+        update={
+            "path": resolve(campaign.potential.path) if campaign.potential.path else None,
+            "committee": tuple(resolve(p) for p in campaign.potential.committee),
+        }
+    )
+    columns = campaign.ranking.columns_csv
+    ranking = campaign.ranking.model_copy(update={"columns_csv": resolve(columns) if columns else None})
+    generate = campaign.generate.model_copy(update={"library": tuple(resolve(p) for p in campaign.generate.library)})
+    run = campaign.run.model_copy(update={"share": tuple(resolve(p) for p in campaign.run.share)})
+    return campaign.model_copy(update={"potential": potential, "ranking": ranking, "generate": generate, "run": run})
 
 
 def parse_campaign(text: str, *, where: str = "campaign", default_name: str = "campaign") -> Campaign:

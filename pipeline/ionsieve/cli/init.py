@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -28,5 +29,7 @@ def register(app: typer.Typer) -> None:
         if not path.parent.is_dir():
             raise InputError("the folder does not exist", where=str(path.parent), remedy=f"mkdir -p {path.parent}")
         text = find_campaign(like).read_text(encoding="utf-8")
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or "campaign"
+        text = re.sub(r"^name: \S+", f"name: {stem}", text, count=1, flags=re.MULTILINE)
         path.write_text(text, encoding="utf-8")
         typer.echo(f"wrote {path}\nnext: edit it, then  ionsieve validate {path}")

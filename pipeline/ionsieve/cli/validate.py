@@ -33,11 +33,12 @@ def _validate(name: str, *, timing: bool) -> int:
     from ionsieve.campaign import find_campaign, load_campaign
     from ionsieve.cli.table import console as make_console
     from ionsieve.generate import expand
-    from ionsieve.stages.base import potential_preimage
+    from ionsieve.screening.run import check
+    from ionsieve.stages.base import unknown_elements
     from ionsieve.verdicts import Outcome
 
     campaign = load_campaign(find_campaign(name))
-    potential_preimage(campaign.potential)  # a missing model file shows here, before anything runs
+    check(campaign)  # what `run` would refuse shows here too
     candidates = expand(campaign.generate)
     good = [c for c in candidates if c.outcome is Outcome.COMPLETED]
     console = make_console()
@@ -67,7 +68,11 @@ def _validate(name: str, *, timing: bool) -> int:
     refused = [c for c in candidates if c.outcome is not Outcome.COMPLETED]
     for c in refused:
         console.print(f"refused  {c.target_formula} on {c.prototype}: {c.reason}", style="yellow", highlight=False)
-    missing = _unknown_elements(campaign, good)
+    missing = {
+        c.realised_formula or c.target_formula: ", ".join(found)
+        for c in good
+        if (found := unknown_elements(campaign.potential, c))
+    }
     for formula, elements in missing.items():
         console.print(f"refused  {formula}: {campaign.potential.name} was not trained for {elements}", style="yellow")
     steps = sum(_runs(campaign, c) * _steps(campaign, c) for c in good)
@@ -103,22 +108,6 @@ def _steps(campaign: Campaign, c: Candidate) -> int:
     settings = campaign.simulate.dynamics_for(c.family, campaign.dynamics)
     dt = settings.dt_hydrogen_fs if "H" in c.composition else settings.dt_fs
     return round((settings.npt_ps + settings.equilibrate_ps + settings.produce_ps) * 1000 / dt)
-
-
-def _unknown_elements(campaign: Campaign, candidates: list[Candidate]) -> dict[str, str]:
-    from ase.data import atomic_numbers
-
-    from ionsieve.potentials import catalogue
-
-    card = next((c for c in catalogue() if c.name == campaign.potential.name), None)
-    if card is None or not card.elements:
-        return {}
-    found = {}
-    for c in candidates:
-        unknown = [e for e in c.composition if atomic_numbers[e] not in card.elements]
-        if unknown:
-            found[c.realised_formula or c.target_formula] = ", ".join(unknown)
-    return found
 
 
 def _seconds_per_atom_step(campaign: Campaign, n_atoms: int) -> tuple[float, str]:

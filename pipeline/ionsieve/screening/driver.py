@@ -31,6 +31,9 @@ from ionsieve.verdicts import Outcome
 
 __all__ = ["Driver", "RunReport", "RunRules"]
 
+#: how often work may be lost before it began; a worker that dies so often in a row cannot start
+_ORPHANED = 20
+
 CANCEL = "cancel"
 """Name of the file in the folder that asks a run to end."""
 
@@ -98,6 +101,7 @@ class _Trouble:
     alone: bool = False
     fresh: bool = False
     busy: int = 0
+    orphaned: int = 0
 
 
 @dataclass
@@ -518,6 +522,14 @@ class Driver:
                 if trouble.deaths >= self.rules.deaths:
                     self._set_aside(
                         task, f"the worker died under it {trouble.deaths} times, last on {completion.worker}"
+                    )
+                    continue
+            elif not culprits:
+                # lost before it said at what it was: the queue of a dead worker, or a worker that cannot start at all
+                trouble.orphaned += 1
+                if trouble.orphaned >= _ORPHANED:
+                    self._set_aside(
+                        task, f"lost {trouble.orphaned} times before it began, last: {completion.reason or 'no reason'}"
                     )
                     continue
             self._again(task)

@@ -75,6 +75,7 @@ def run_campaign(
     """
     _serve_when_rank(folder, cluster)
     check(campaign)
+    folder = Path(folder).absolute()  # workers may have another working directory
     store = Store.create(folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share, amend=amend)
     return _run_stored(
         store,
@@ -88,23 +89,53 @@ def run_campaign(
 
 
 def check(campaign: Campaign) -> None:
-    """Refuse what can be seen to be wrong before anything is written: recipes, prototypes, model file, device.
+    """Refuse what can be seen to be wrong before anything is written: recipes, families, elements, model file, device.
+
+    A recipe that names its composition and cannot be balanced is bad input; the same in a grid is a row of the table.
 
     Raises
     ------
     InputError, SetupError
-        As `ionsieve.generate.expand` and `ionsieve.potentials` do.
+        With every problem of its kind.
     """
-    from ionsieve.generate import expand
+    from ionsieve.errors import Problems, nearest
+    from ionsieve.generate import expand, prototypes
     from ionsieve.potentials.checks import choose_device
     from ionsieve.ranking import read_columns
-    from ionsieve.stages.base import potential_preimage
+    from ionsieve.stages.base import potential_preimage, unknown_elements
+    from ionsieve.verdicts import Outcome
 
-    expand(campaign.generate)
+    problems = Problems()
+    candidates = expand(campaign.generate)
+    families = {candidate.family for candidate in candidates} | {prototypes.load(n).family for n in prototypes.names()}
+    for name in campaign.simulate.families:
+        if name not in families:
+            close = nearest(name, families)
+            problems.add(
+                "no prototype belongs to this family",
+                key=f"simulate.families.{name}",
+                expected=f"one of {', '.join(sorted(families))}",
+                remedy=f"did you mean {close!r}?" if close else "",
+            )
+    named = tuple(recipe for recipe in campaign.generate.recipes if recipe.grid is None)
+    asked = expand(campaign.generate.model_copy(update={"recipes": named})) if named else []
+    for candidate in asked:
+        if candidate.outcome is Outcome.NOT_NEUTRAL:
+            problems.add(
+                candidate.reason, key="generate.recipes", found=f"{candidate.target_formula} on {candidate.prototype}"
+            )
+        elif unknown := unknown_elements(campaign.potential, candidate):
+            problems.add(
+                f"{campaign.potential.name} was not trained for {', '.join(unknown)}",
+                key="potential.name",
+                found=candidate.target_formula,
+                remedy="name another potential (`ionsieve models --elements`), or leave the recipe out",
+            )
     potential_preimage(campaign.potential)
     choose_device(campaign.potential.device)
     if campaign.ranking.columns_csv:
         read_columns(campaign.ranking.columns_csv)
+    problems.throw()
 
 
 def resume_campaign(folder: str | Path, **told: Any) -> RunReport:

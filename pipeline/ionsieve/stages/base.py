@@ -8,12 +8,22 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from ionsieve.errors import BugError
+from ionsieve.errors import BugError, TransientError
 from ionsieve.potentials.settings import PotentialSettings
-from ionsieve.records import FileReference, Frozen, Record
-from ionsieve.store import Request, Store
+from ionsieve.records import Candidate, FileReference, Frozen, Record
+from ionsieve.store import Request, Store, canonical_json
 
-__all__ = ["Stage", "StageRun", "input_key", "input_keys", "plain", "potential_preimage", "scratch_files"]
+__all__ = [
+    "Stage",
+    "StageRun",
+    "check_potential",
+    "unknown_elements",
+    "input_key",
+    "input_keys",
+    "plain",
+    "potential_preimage",
+    "scratch_files",
+]
 
 #: run(request, store, deadline_s) -> the record, or None when the work is unfinished and saved: ask again.
 StageRun = Callable[[Request, Store, float | None], Record | None]
@@ -84,12 +94,6 @@ def potential_preimage(settings: PotentialSettings) -> Mapping[str, Any]:
     SetupError
         When a model file is missing.
     """
-    return _preimage(settings.model_dump_json())
-
-
-@lru_cache(maxsize=16)
-def _preimage(text: str) -> Mapping[str, Any]:
-    settings = PotentialSettings.model_validate_json(text)
     from ionsieve.potentials import catalogue, digest
     from ionsieve.potentials.checks import unknown_name
     from ionsieve.potentials.registry import resolve_file
@@ -105,6 +109,38 @@ def _preimage(text: str) -> Mapping[str, Any]:
         files = [resolve_file(settings.model_copy(update={"path": path}), card)[0] for path in members]
         preimage["sha256"] = [digest(file) for file in files]
     return preimage
+
+
+def unknown_elements(settings: PotentialSettings, candidate: Candidate) -> list[str]:
+    """Return the candidate's elements that the potential, where it is known by name, was not trained for."""
+    from ase.data import atomic_numbers
+
+    from ionsieve.potentials import catalogue
+
+    card = next((c for c in catalogue() if c.name == settings.name), None)
+    if card is None or not card.elements:
+        return []
+    return [element for element in candidate.composition if atomic_numbers.get(element) not in card.elements]
+
+
+def check_potential(settings: PotentialSettings, asked: Mapping[str, Any]) -> None:
+    """Refuse to answer a request with another potential than the one in its address.
+
+    Raises
+    ------
+    TransientError
+        When the campaign's model file changed under a running worker, or the worker still holds an older campaign.
+    """
+    here = potential_preimage(settings)
+    if canonical_json(here) != canonical_json(asked):
+        raise TransientError(
+            "the potential of this worker is not the one that the request names",
+            key="potential",
+            found=str(dict(here)),
+            expected=str(dict(asked)),
+            cause="the model file was replaced, or the campaign amended, while workers were running",
+            remedy="restart the workers, then `ionsieve resume FOLDER`",
+        )
 
 
 def scratch_files(request: Request, record: Record) -> list[str]:

@@ -16,7 +16,9 @@ PHYSICS = 1
 
 def request(candidate: Candidate, campaign: Campaign) -> Request:
     """Ask for the configurations of one candidate of `generate.expand`."""
-    parameters = {"candidate": candidate.to_dict(), "seed": campaign.seed}
+    # versions of the software are provenance; what they change, PHYSICS tells
+    origin = {key: value for key, value in candidate.provenance.items() if key != "software"}
+    parameters = {"candidate": candidate.model_copy(update={"provenance": origin}).to_dict(), "seed": campaign.seed}
     # The recipes have become candidates: adding a recipe must not re-address the others.
     settings = plain(campaign.generate, exclude=frozenset({"recipes"}))
     return Request(NAME, PHYSICS, parameters=parameters, settings=settings)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
 
+THRESHOLDS = frozenset(
+    {"min_percolation_radius_A", "percolation_dimensions", "min_gate_free_radius_A", "max_bvse_barrier_eV", "bvse"}
+)
+
 NAME = "measure"
 PHYSICS = 1
 
@@ -37,7 +41,11 @@ def request(simulate_key: str, generate_key: str, index: int, campaign: Campaign
         PHYSICS,
         inputs={"simulate": simulate_key, "generate": generate_key},
         parameters={"index": index},
-        settings=plain(transport=campaign.transport, channels=campaign.sieve),
+        # the temperature of use belongs to the fit, the thresholds to the sieve: neither changes a measurement
+        settings={
+            "transport": plain(campaign.transport, exclude=frozenset({"target_temperature_K"})),
+            "channels": plain(campaign.sieve, exclude=THRESHOLDS),
+        },
     )
 
 

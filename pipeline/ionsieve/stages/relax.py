@@ -8,9 +8,9 @@ from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import RelaxSettings
 from ionsieve.potentials.settings import PotentialSettings
 from ionsieve.records import CrystalStructure, GeneratedCandidate, PotentialIdentity, RelaxedConfiguration
-from ionsieve.stages.base import Stage, input_key, plain, potential_preimage
+from ionsieve.stages.base import Stage, check_potential, input_key, plain, potential_preimage
 from ionsieve.store import Request, Store
-from ionsieve.verdicts import Outcome
+from ionsieve.verdicts import Flag, Outcome
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
 
@@ -26,7 +26,7 @@ def request(generate_key: str, index: int, campaign: Campaign) -> Request:
         inputs={"generate": generate_key},
         parameters={"index": index},
         settings={
-            "relax": plain(campaign.relax),
+            "relax": plain(campaign.relax, exclude=frozenset({"batch_atoms"})),
             "potential": potential_preimage(campaign.potential),
         },
     )
@@ -42,7 +42,9 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rela
     generated = store.need(input_key(request, "generate"), GeneratedCandidate)
     configuration = generated.configurations[request.parameters["index"]]
     settings = RelaxSettings.model_validate(request.settings["relax"])
-    potential = load(potential_settings(store))
+    asked = potential_settings(store)
+    check_potential(asked, request.settings["potential"])
+    potential = load(asked)
     identity = identify(potential)
     atoms = configuration.structure.to_ase()
     unknown = sorted({s for s, z in zip(atoms.symbols, atoms.numbers, strict=True) if z not in potential.info.elements})
@@ -60,9 +62,11 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rela
             outcome=Outcome.UNKNOWN_ELEMENT,
             reason=f"{potential.info.name} was not trained for {', '.join(unknown)}",
         )
+    # all potentials that are fitted to relaxation trajectories are soft; analytic ones and other calculators are not
+    soft = () if asked.name.startswith(("pair-", "ase:")) else (Flag.SOFT_POTENTIAL,)
     start = time.perf_counter()
     # the fast path must agree with the model's own calculator on this very cell before any of its numbers is kept
-    potential, _, gate = load_checked(potential_settings(store), atoms, seed=int(request.key[:8], 16))
+    potential, _, gate = load_checked(asked, atoms, seed=int(request.key[:8], 16))
     result = relax(atoms, potential, settings)
     return RelaxedConfiguration(
         **common,
@@ -74,7 +78,7 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rela
         steps=result.steps,
         outcome=result.outcome,
         reason=result.reason,
-        flags=(*gate, *result.flags),
+        flags=(*gate, *result.flags, *soft),
         seconds=time.perf_counter() - start,
     )
 

@@ -8,12 +8,15 @@ from typing import Any
 from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.records import Candidate, GeneratedCandidate, Record, RelaxedConfiguration, Run, RunRecord
-from ionsieve.stages.base import Stage, input_key, plain, potential_preimage
+from ionsieve.stages.base import Stage, check_potential, input_key, plain, potential_preimage
 from ionsieve.stages.relax import identify, potential_settings
 from ionsieve.store import Request, Store
 from ionsieve.verdicts import Flag
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "guarded_framework", "lasting_bonds", "request", "run", "run_id", "run_many"]
+
+#: How work is cut and packed: changes no number, so it is no part of an address; the folder's campaign tells it.
+CARRIAGE = frozenset({"slice_steps", "slice_s", "batch_atoms", "batch_atoms_cpu"})
 
 NAME = "simulate"
 PHYSICS = 1
@@ -30,7 +33,7 @@ def _own_settings(campaign: Campaign, family: str) -> Mapping[str, Any]:
         held = _SHARED[id(campaign)] = (campaign, {})
     if family not in held[1]:
         held[1][family] = {
-            "dynamics": plain(campaign.simulate.dynamics_for(family, campaign.dynamics)),
+            "dynamics": plain(campaign.simulate.dynamics_for(family, campaign.dynamics), exclude=CARRIAGE),
             "potential": potential_preimage(campaign.potential),
         }
     return held[1][family]
@@ -107,10 +110,13 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
                 results[i] = record
         return results
 
-    settings = DynamicsSettings.model_validate(requests[0].settings["dynamics"])
+    told = store.campaign["dynamics"]
+    carriage = {name: told[name] for name in CARRIAGE if name in told}
+    settings = DynamicsSettings.model_validate({**requests[0].settings["dynamics"], **carriage})
     ((_, fallback),) = groups
     # the relaxation's parity gate decided whether the fast path may be used for this configuration
     asked = potential_settings(store)
+    check_potential(asked, requests[0].settings["potential"])
     potential = load(asked.model_copy(update={"fast": False}) if fallback else asked)
     runs, jobs = [], []
     for request, relaxed in zip(requests, all_relaxed, strict=True):

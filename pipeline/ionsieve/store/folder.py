@@ -99,6 +99,10 @@ def disk_errors(path: Path) -> Iterator[None]:
             errno.EROFS: "the file system is mounted read-only: choose another folder",
             errno.EACCES: "you may not write there: choose another folder or ask for the permission",
             errno.EPERM: "you may not write there: choose another folder or ask for the permission",
+            errno.ENOENT: "the path cannot be made: choose another folder",
+            errno.ENOTDIR: "a part of the path is a file: choose another folder",
+            errno.ENAMETOOLONG: "the path is too long: choose a shorter one",
+            errno.EIO: "the disk reports a fault: choose another folder and tell the administrator",
         }
         if error.errno not in remedies:
             raise

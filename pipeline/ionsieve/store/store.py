@@ -15,6 +15,7 @@ A record's file is four lines of one JSON object; the first holds the SHA-256 of
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -134,7 +135,17 @@ class Store:
                 remedy="name a new or empty folder",
             )
         store = cls(folder, {})
-        store._freeze(campaign, source, name, [str(Path(p).absolute()) for p in share])
+        fresh = not folder.exists()
+        try:
+            store._freeze(campaign, source, name, [str(Path(p).absolute()) for p in share])
+        except BaseException:
+            # nothing half-written stays: without store.json the folder would be nobody's
+            with contextlib.suppress(OSError):  # the first error is the one to tell
+                for part in ("campaign.json", "campaign.yaml", "store.json"):
+                    (folder / part).unlink(missing_ok=True)
+                if fresh and folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
+            raise
         return store
 
     def _freeze(self, campaign: Mapping[str, Any], source: str, name: str, share: list[str]) -> None:

@@ -92,11 +92,12 @@ generate:
         ("{prototype: Na3OCI_Pm-3m}", "", "did you mean 'Na3OCl_Pm-3m'"),
         ("{prototype: Na3OCl_Pm-3m, substitute: {Zr: {Sc: 0.1}}}", "", "Zr"),
         ("{prototype: Na3OCl_Pm-3m, substitute: {Na: {Sr: 7}}}", "", "7"),
+        ("{prototype: Na3OCl_Pm-3m}", "simulate: {families: {antiperovskit: {replicas: 2}}}", "'antiperovskite'"),
         ("{prototype: Na3OCl_Pm-3m}", "dynamic: {dt_fs: 2}", "did you mean 'dynamics'"),
         ("{prototype: Na3OCl_Pm-3m}", "potential: {name: mace, path: /no/such/file.model}", "model file is not there"),
         ("{prototype: Na3OCl_Pm-3m}", "potential: {name: chgnet-0.3}", "did you mean 'chgnet-0.3.0'"),
     ],
-    ids=["prototype", "site", "amount", "key", "model-file", "model-name"],
+    ids=["prototype", "site", "amount", "family", "key", "model-file", "model-name"],
 )
 def test_bad_campaigns(recipe, more, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -105,6 +106,34 @@ def test_bad_campaigns(recipe, more, message, capsys, tmp_path, monkeypatch):
         assert run(command) == 2
         assert message in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["bad.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "message"),
+    [
+        ("{prototype: Na3OCl_Pm-3m, substitute: {Na: {Ca: 0.125}}, compensation: none}", "", "charge"),
+        (
+            "{prototype: Na3OCl_Pm-3m, substitute: {Na: {Yb: 0.125}}, oxidation_states: {Yb: 2}}",
+            "potential: {name: chgnet-r2scan}",
+            "was not trained for Yb",
+        ),
+    ],
+    ids=["not-neutral", "element"],
+)
+def test_named_compositions_that_cannot_be_run_are_bad_input(recipe, more, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.yaml").write_text(CAMPAIGN.format(recipe=recipe, more=more))
+    assert run(["run", "bad.yaml"]) == 2
+    assert message in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.yaml"]
+
+
+@pytest.mark.parametrize("out", ["/dev/null/x", "/proc/nope/x"])
+def test_a_folder_that_cannot_be_made(out, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.yaml").write_text(CAMPAIGN.format(recipe="{prototype: Na3OCl_Pm-3m}", more=""))
+    assert run(["run", "good.yaml", "--out", out]) == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_doctor(capsys):
