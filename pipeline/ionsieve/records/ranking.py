@@ -15,8 +15,8 @@ class RankedCandidate(Frozen):
     """One row.
 
     `section` is ``ranked``, ``bounded`` (upper limit only), ``excluded`` (outside a hard limit of the campaign),
-    ``failed``, ``sieved`` or ``waiting`` (not measured yet). `columns` holds what stands beside the measured quantities:
-    classes of the elements, stability, and imported columns.
+    ``failed``, ``sieved`` or ``waiting`` (not measured yet). `columns` holds what stands beside the measured
+    quantities: classes of the elements, stability, and imported columns.
     """
 
     candidate_id: str
