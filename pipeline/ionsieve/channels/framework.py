@@ -233,6 +233,13 @@ def read_framework(
     settings = settings or ChannelSettings()
     rows = _rows(structure)
     elements = sorted({e for s in rows.species for e in s})
+    if not (np.isfinite(rows.cell).all() and np.isfinite(rows.positions).all()):
+        raise InputError(
+            "positions or cell hold NaN or infinity",
+            key="structure",
+            cause="a run that blew up, or a damaged file",
+            remedy="take an earlier frame",
+        )
     if abs(np.linalg.det(rows.cell)) < 1e-3:
         raise InputError(
             "the cell has no volume",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 
 from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import RelaxSettings
@@ -66,7 +67,11 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rela
     soft = () if asked.name.startswith(("pair-", "ase:")) else (Flag.SOFT_POTENTIAL,)
     start = time.perf_counter()
     # the fast path must agree with the model's own calculator on this very cell before any of its numbers is kept
-    potential, _, gate = load_checked(asked, atoms, seed=int(request.key[:8], 16))
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", module="chgnet"
+        )  # of tensors made from tensors, at every call of its own path
+        potential, _, gate = load_checked(asked, atoms, seed=int(request.key[:8], 16))
     result = relax(atoms, potential, settings)
     return RelaxedConfiguration(
         **common,

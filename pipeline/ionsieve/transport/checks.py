@@ -24,7 +24,15 @@ def elements(numbers: Sequence[int] | Sequence[str]) -> tuple[NDArray[np.int64],
 
 
 def check_input(
-    positions: NDArray[Any], cells: Floats, times: Floats, symbols: Sequence[str], mobile: str, framework: Sequence[str]
+    positions: NDArray[Any],
+    cells: Floats,
+    times: Floats,
+    symbols: Sequence[str],
+    mobile: str,
+    framework: Sequence[str],
+    *,
+    temperature_K: float = 300.0,
+    charge: int = 1,
 ) -> None:
     """Raise `ProblemsError` with everything that is wrong with the arrays and names."""
     problems = Problems()
@@ -41,6 +49,14 @@ def check_input(
             problems.add("one time per frame is needed", found=f"{len(times)} times, {len(positions)} frames")
         if not np.isfinite(positions).all():
             problems.add("positions hold NaN or infinity", remedy="drop the frames after the run blew up")
+        elif len(positions) == 0:
+            problems.add("there are no frames", found=str(positions.shape))
+    if not (np.isfinite(temperature_K) and temperature_K > 0):
+        problems.add("the temperature must be above 0 K", key="temperature_K", found=str(temperature_K))
+    if charge == 0:
+        problems.add("a mobile ion has a charge", key="charge", found="0", expected="for example 1 for Na+, 2 for Mg2+")
+    if cells.shape[-2:] == (3, 3) and not (np.isfinite(cells).all() and (np.abs(np.linalg.det(cells)) > 1e-3).all()):
+        problems.add("a cell has no volume, or holds NaN or infinity", key="cells")
     if cells.shape[-2:] != (3, 3) or (cells.ndim == 3 and len(cells) not in (1, len(positions))):
         problems.add("cells must have shape (frames, 3, 3) or (3, 3)", found=str(cells.shape))
     if len(times) > 2:

@@ -214,7 +214,7 @@ def measure(
     h = np.asarray(cells, dtype=np.float64)
     times = np.asarray(times_ps, dtype=np.float64)
     z, symbols = elements(numbers)
-    check_input(raw, h, times, symbols, mobile, framework)
+    check_input(raw, h, times, symbols, mobile, framework, temperature_K=temperature_K, charge=charge)
     names = np.asarray(symbols)
     is_mobile = names == mobile
     declared = tuple(framework) or tuple(dict.fromkeys(s for s in symbols if s != mobile))

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from ionsieve.geometry.cells import minimum_image
 from ionsieve.transport.kernels.histograms import non_gaussian
 from ionsieve.transport.kernels.msd import fast_length
 from ionsieve.units import BOLTZMANN_EV_PER_K, CM2_PER_S_FROM_A2_PER_PS
@@ -53,9 +54,8 @@ def jump_table(assignment: Ints) -> Ints:
 
 
 def _vectors(sites: Floats, cell: Floats, a: Ints, b: Ints) -> Floats:
-    """Minimum-image vectors from sites a to sites b."""
-    s = (sites[b] - sites[a]) @ np.linalg.inv(cell)
-    return np.asarray((s - np.round(s)) @ cell)
+    """Minimum-image vectors from sites a to sites b (true minimum, also in skewed cells)."""
+    return np.asarray(minimum_image(sites[b] - sites[a], cell), dtype=np.float64)
 
 
 def jump_statistics(

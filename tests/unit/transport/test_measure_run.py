@@ -279,3 +279,35 @@ def test_pymatgen_keys_are_all_there():
     theirs = analyzer.get_summary_dict(include_msd_t=True, include_mscd_t=True)
     ours = as_pymatgen(run(*crystal()), include_msd_t=True)
     assert set(theirs) <= set(ours)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"temperature_K": 0.0}, "above 0 K"),
+        ({"temperature_K": -5.0}, "above 0 K"),
+        ({"charge": 0}, "has a charge"),
+        ({"cells": np.zeros((3, 3))}, "no volume"),
+        ({"cells": np.full((3, 3), np.nan)}, "no volume"),
+        ({"positions": np.zeros((0, 2, 3)), "times_ps": np.zeros(0)}, "no frames"),
+    ],
+)
+def test_nonsense_is_named(change, message):
+    told = {
+        "positions": np.random.default_rng(0).normal(size=(5, 2, 3)),
+        "cells": 10.0 * np.eye(3),
+        "times_ps": np.arange(5) * 0.1,
+        "temperature_K": 300.0,
+        "charge": 1,
+    } | change
+    with pytest.raises(ProblemsError, match=message):
+        measure(
+            told["positions"],
+            told["cells"],
+            told["times_ps"],
+            ["Na", "Cl"],
+            mobile="Na",
+            charge=told["charge"],
+            framework=("Cl",),
+            temperature_K=told["temperature_K"],
+        )
