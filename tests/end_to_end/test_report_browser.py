@@ -137,6 +137,14 @@ def test_filters_narrow_and_say_so(browser, report):
         assert page.locator("tbody[data-section=failed]").is_visible()
 
 
+def until_true(page, expression: str, seconds: float = 20.0) -> None:
+    """Wait until a script expression holds; Playwright's own waiting compiles text, which the page's CSP forbids."""
+    deadline = time.perf_counter() + seconds
+    while not page.evaluate(expression):
+        assert time.perf_counter() < deadline, f"still not so after {seconds} s: {expression}"
+        page.wait_for_timeout(25)
+
+
 def test_a_candidate_opens_from_its_link_and_its_structure_turns(browser, report):
     with Watched(browser, report) as page:
         page.locator(".leaders a").first.click()
@@ -144,14 +152,14 @@ def test_a_candidate_opens_from_its_link_and_its_structure_turns(browser, report
         assert details.count() == 1
         canvas = details.locator("canvas")
         canvas.scroll_into_view_if_needed()
-        page.wait_for_function("document.querySelector('details[open] canvas').dataset.drawn > 0")
+        until_true(page, "document.querySelector('details[open] canvas').dataset.drawn > 0")
         shot = lambda: page.evaluate("document.querySelector('details[open] canvas').toDataURL()")  # noqa: E731
         drawn = "Number(document.querySelector('details[open] canvas').dataset.drawn)"
 
         def after(act) -> str:
             count = page.evaluate(drawn)
             act()
-            page.wait_for_function(f"{drawn} > {count}")
+            until_true(page, f"{drawn} > {count}")
             return shot()
 
         start = shot()
