@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ionsieve.screening.driver import RunReport as RunReport
     from ionsieve.screening.driver import RunRules as RunRules
-    from ionsieve.screening.maintenance import rank_folder as rank_folder
     from ionsieve.screening.run import resume_campaign as resume_campaign
     from ionsieve.screening.run import run_campaign as run_campaign
     from ionsieve.screening.run import run_plan as run_plan
@@ -18,12 +17,11 @@ if TYPE_CHECKING:
 _WHERE = {
     "RunReport": "driver",
     "RunRules": "driver",
-    "rank_folder": "maintenance",
     "resume_campaign": "run",
     "run_campaign": "run",
     "run_plan": "run",
 }
-__all__ = ["RunReport", "RunRules", "rank_folder", "resume_campaign", "run_campaign", "run_plan"]
+__all__ = ["RunReport", "RunRules", "resume_campaign", "run_campaign", "run_plan"]
 
 
 def __getattr__(name: str) -> Any:

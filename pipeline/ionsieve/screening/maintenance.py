@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ionsieve.errors import InputError
 from ionsieve.screening.driver import CANCEL
 from ionsieve.screening.facts import facts
 from ionsieve.screening.plan import ORDER, Plan
@@ -22,9 +21,9 @@ from ionsieve.store.envelope import references
 from ionsieve.store.folder import is_temporary
 
 if TYPE_CHECKING:
-    from ionsieve.records import Ranking
+    pass
 
-__all__ = ["Cleaned", "cancel", "clean", "rank_folder", "rebuild", "retry", "verify"]
+__all__ = ["Cleaned", "cancel", "clean", "rebuild", "retry", "verify"]
 
 
 def retry(folder: str | Path, *, chemistry: bool = False) -> list[Row]:
@@ -246,29 +245,3 @@ def known_plan(store: Store, campaign: Any) -> Plan:
         if stored is not None:
             pending += plan.learn(task, facts(stored.data))
     return plan
-
-
-def rank_folder(folder: str | Path) -> Ranking:
-    """Rank what is known so far, finished or not; nothing is written.
-
-    Raises
-    ------
-    InputError
-        When nothing can be ranked yet.
-    """
-    from ionsieve.campaign import Campaign
-    from ionsieve.records import Ranking
-    from ionsieve.screening.wording import CampaignBuilders
-    from ionsieve.stages import rank
-
-    store = Store.open(folder)
-    campaign = Campaign.model_validate(store.campaign)
-    keys = known_plan(store, campaign).known_keys()
-    if not keys.get("generate"):
-        raise InputError(
-            "nothing is known yet",
-            where=str(folder),
-            remedy=f"run it first: `ionsieve resume {folder}`",
-        )
-    request = CampaignBuilders(campaign).rank(keys)
-    return store.get(request.key, Ranking) or rank.run(request, store)

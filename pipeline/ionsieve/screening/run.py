@@ -107,7 +107,9 @@ def check(campaign: Campaign) -> None:
 
     problems = Problems()
     candidates = expand(campaign.generate)
-    families = {candidate.family for candidate in candidates} | {prototypes.load(n).family for n in prototypes.names()}
+    families = {candidate.family for candidate in candidates}
+    if campaign.simulate.families.keys() - families:  # reading the whole library is for this question alone
+        families |= {prototypes.load(name).family for name in prototypes.names()}
     for name in campaign.simulate.families:
         if name not in families:
             close = nearest(name, families)
