@@ -153,16 +153,16 @@ class Quiet:
         """Nothing to close."""
 
     def left_s(self) -> float | None:
-        """Return the estimated time left, seconds."""
+        """Return the estimated time left, seconds; None until a run has ended, because nothing before tells its cost."""
         wall = time.monotonic() - self.begin
         mean = {s: self.seconds[s] / n for s, n in self.finished.items() if n}
-        work = 0.0
-        for stage, count in self.counts.items():
-            work += mean.get(stage, 0.0) * (count["asked"] - count["done"])
+        open_ = {stage: count["asked"] - count["done"] for stage, count in self.counts.items()}
         runs = self.state.get("left")
-        if runs is not None:
-            per_run = mean.get("simulate", 0.0) + mean.get("measure", 0.0)
-            work += per_run * runs()
+        unasked = runs() if runs is not None else 0
+        if "simulate" not in mean and (unasked or open_.get("simulate", 0)):
+            return None
+        work = sum(mean.get(stage, 0.0) * n for stage, n in open_.items())
+        work += (mean.get("simulate", 0.0) + mean.get("measure", 0.0)) * unasked
         places = int(self.state.get("pool", {}).get("workers", 1) or 1)
         return estimate_left_s(work, sum(self.seconds.values()), wall, places)
 

@@ -18,7 +18,7 @@ from ionsieve.screening import clusters
 from ionsieve.screening.clusters import check_workers, open_pool
 from ionsieve.screening.pool import SerialPool
 from ionsieve.screening.profiles import Profile, SchedulerPlace, Tls
-from ionsieve.screening.progress import JsonLines, Plain, estimate_left_s, make_progress, readable_time
+from ionsieve.screening.progress import JsonLines, Plain, Quiet, estimate_left_s, make_progress, readable_time
 from ionsieve.screening.run import run_plan
 from ionsieve.screening.worker import work
 from ionsieve.store import Request, State, Store
@@ -257,3 +257,15 @@ def test_time_left_is_work_over_rate() -> None:
     # 2 workers did 100 worker-seconds in 50 s; 300 are left: 150 s
     assert estimate_left_s(300.0, 100.0, 50.0, 2) == pytest.approx(150.0)
     assert estimate_left_s(300.0, 0.0, 50.0, 2) is None
+
+
+def test_no_time_is_promised_before_a_run_has_ended() -> None:
+    progress = Quiet()
+    for stage in ("relax", "simulate", "simulate"):
+        progress.asked(stage)
+    progress.done("relax", State.DONE, seconds=1.0, steps=0, ps=0.0)
+    assert progress.left_s() is None  # a relaxation says nothing of the cost of a run
+    progress.done("simulate", State.DONE, seconds=10.0, steps=100, ps=0.2)
+    left = progress.left_s()
+    assert left is not None
+    assert left > 0
