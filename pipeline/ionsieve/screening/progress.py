@@ -153,7 +153,7 @@ class Quiet:
         """Nothing to close."""
 
     def left_s(self) -> float | None:
-        """Return the estimated time left, seconds; None until a run has ended, because nothing before tells its cost."""
+        """Return the estimated time left, seconds; None until a run has ended: nothing before it tells its cost."""
         wall = time.monotonic() - self.begin
         mean = {s: self.seconds[s] / n for s, n in self.finished.items() if n}
         open_ = {stage: count["asked"] - count["done"] for stage, count in self.counts.items()}
