@@ -283,8 +283,25 @@ class GenerateSettings(Frozen):
         return recipe.compensation if recipe.compensation is not None else self.compensation
 
     def supercell_of(self, recipe: Recipe) -> SupercellSettings:
-        """The campaign's supercell settings, with what the recipe states in their place."""
-        if recipe.supercell is None:
-            return self.supercell
-        stated = {k: getattr(recipe.supercell, k) for k in recipe.supercell.model_fields_set}
-        return self.supercell.model_copy(update=stated)
+        """The recipe's supercell settings, or the campaign's."""
+        return recipe.supercell if recipe.supercell is not None else self.supercell
+
+    @model_validator(mode="after")
+    def _recipes_are_whole(self) -> Self:
+        """Fill what a recipe leaves unsaid of its supercell from the campaign, once and for all.
+
+        Which fields were stated is known while the file is read and lost when the campaign is frozen: resolved later, a
+        campaign read back from its folder would ask for other cells.
+        """
+        whole = tuple(
+            recipe
+            if recipe.supercell is None
+            else recipe.model_copy(update={"supercell": self.supercell.model_copy(update=_stated(recipe.supercell))})
+            for recipe in self.recipes
+        )
+        object.__setattr__(self, "recipes", whole)
+        return self
+
+
+def _stated(settings: SupercellSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in settings.model_fields_set}
