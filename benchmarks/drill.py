@@ -45,7 +45,7 @@ WORKERS = 2
 def drive(folder: Path) -> int:
     """One run of the driver over the folder (a process of its own, to be killed)."""
     from ionsieve.screening.clusters import open_pool
-    from ionsieve.screening.driver import RunRules
+    from ionsieve.screening.retries import RunRules
 
     offset = folder.parent / "clock"
     real = time.time

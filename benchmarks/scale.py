@@ -10,6 +10,7 @@ sizes up to `--execute`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -18,10 +19,11 @@ from pathlib import Path
 
 import psutil
 
-from ionsieve.screening.driver import Driver, RunRules
+from ionsieve.screening.driver import Driver
 from ionsieve.screening.plan import Plan
 from ionsieve.screening.pool import Bundle, Completion
 from ionsieve.screening.progress import Quiet
+from ionsieve.screening.retries import RunRules
 from ionsieve.screening.run import run_plan
 from ionsieve.screening.status import read_status
 from ionsieve.screening.worker import Answer
@@ -118,24 +120,55 @@ def bookkeeping(n: int, root: Path) -> dict[str, float]:
     }
 
 
+def _cpu_s() -> float:
+    """CPU seconds so far of this process (client, scheduler, nannies) and its workers."""
+    me = psutil.Process()
+    total = 0.0
+    for process in (me, *me.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
 def execution(n: int, root: Path) -> dict[str, float]:
     """Run a campaign of n candidates with two workers, records and files."""
     from ionsieve.screening.clusters import open_pool
+    from ionsieve.screening.pool import DaskPool
 
     campaign = null_campaign(n, steps=1)
     folder = root / f"run-{n}"
     store = Store.create(folder, campaign)
-    report = run_plan(
-        store,
-        null_subjects(campaign),
-        NullBuilders(campaign),
-        pool=lambda: open_pool(folder, STAGES, n_workers=2),
-        stages=STAGES,
-    )
+    used: list[float] = []
+    bundles: list[int] = []
+
+    class Counted(DaskPool):
+        def close(self) -> None:
+            used.append(_cpu_s() - begin)
+            super().close()
+
+        def submit(self, bundle: Bundle) -> None:
+            bundles.append(len(bundle.requests))
+            super().submit(bundle)
+
+    def pool() -> DaskPool:
+        nonlocal begin
+        place = open_pool(folder, STAGES, n_workers=2)
+        place.__class__ = Counted
+        begin = _cpu_s()
+        return place
+
+    begin = 0.0
+    report = run_plan(store, null_subjects(campaign), NullBuilders(campaign), pool=pool, stages=STAGES)
     tasks = sum(int(t["n"]) for t in report.totals)
-    work = sum(float(t["seconds"]) for t in report.totals)
     shutil.rmtree(folder)
-    return {"tasks": tasks, "wall_s": report.seconds, "work_s": work, "ms": 1e3 * (report.seconds - work / 2) / tasks}
+    return {
+        "tasks": tasks,
+        "bundles": len(bundles),
+        "wall_s": report.seconds,
+        "ms": 1e3 * report.seconds / tasks,
+        "cpu_ms": 1e3 * used[0] / tasks,
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -160,11 +193,16 @@ def main(argv: list[str] | None = None) -> int:
                 f"| {r['cpu_ms']:.3f} | {r['status_s']:.3f} | {r['GiB']:.2f} |",
                 flush=True,
             )
-        print("\nRun with two workers (the null model's own work, records and files are `work`):\n")
-        print("| candidates | tasks | wall s | work s | overhead ms a task |\n| ---: | ---: | ---: | ---: | ---: |")
+        print("\nRun with two workers, records, files and the null model's own work included:\n")
+        print("| candidates | tasks | bundles | wall s | wall ms a task | CPU ms a task, all processes |")
+        print("| ---: | ---: | ---: | ---: | ---: | ---: |")
         for n in [s for s in sizes if s <= execute]:
             r = execution(n, root)
-            print(f"| {n:,} | {r['tasks']:,.0f} | {r['wall_s']:.1f} | {r['work_s']:.1f} | {r['ms']:.2f} |", flush=True)
+            print(
+                f"| {n:,} | {r['tasks']:,.0f} | {r['bundles']:,.0f} | {r['wall_s']:.1f} | {r['ms']:.2f} "
+                f"| {r['cpu_ms']:.2f} |",
+                flush=True,
+            )
         print(f"\npython benchmarks/scale.py --sizes {' '.join(map(str, sizes))} --execute {execute}")
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ionsieve.errors import IonsieveError
 from ionsieve.screening.clusters import open_pool
-from ionsieve.screening.driver import RunRules
 from ionsieve.screening.pool import SerialPool
+from ionsieve.screening.retries import RunRules
 from ionsieve.screening.run import run_plan
 from ionsieve.store import Store
 from ionsieve.testing.null_campaign import NullBuilders, null_subjects

@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from ionsieve.errors import SetupError
-from ionsieve.screening.driver import RunReport, RunRules
+from ionsieve.screening.driver import RunReport
 from ionsieve.screening.facts import facts
 from ionsieve.screening.maintenance import cancel, clean, retry, verify
 from ionsieve.screening.pool import SerialPool
+from ionsieve.screening.retries import RunRules
 from ionsieve.screening.run import run_plan
 from ionsieve.screening.status import candidate_status, read_status
 from ionsieve.store import State, Store

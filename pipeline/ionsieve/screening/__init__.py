@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ionsieve.screening.driver import RunReport as RunReport
-    from ionsieve.screening.driver import RunRules as RunRules
+    from ionsieve.screening.retries import RunRules as RunRules
     from ionsieve.screening.run import resume_campaign as resume_campaign
     from ionsieve.screening.run import run_campaign as run_campaign
     from ionsieve.screening.run import run_plan as run_plan
 
 _WHERE = {
     "RunReport": "driver",
-    "RunRules": "driver",
+    "RunRules": "retries",
     "resume_campaign": "run",
     "run_campaign": "run",
     "run_plan": "run",

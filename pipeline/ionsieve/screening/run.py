@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ionsieve.errors import DataError, TransientError
-from ionsieve.screening.driver import Driver, RunReport, RunRules
+from ionsieve.screening.driver import Driver, RunReport
 from ionsieve.screening.facts import facts
 from ionsieve.screening.funnel import FunnelSettings
 from ionsieve.screening.plan import Builders, Plan, Subject
 from ionsieve.screening.pool import Pool, SerialPool
 from ionsieve.screening.progress import Progress, make_progress
+from ionsieve.screening.retries import RunRules
 from ionsieve.store import Store
 
 if TYPE_CHECKING:
@@ -76,7 +77,9 @@ def run_campaign(
     _serve_when_rank(folder, cluster)
     check(campaign)
     folder = Path(folder).absolute()  # workers may have another working directory
-    store = Store.create(folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share, amend=amend)
+    store = Store.create(
+        folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share, amend=amend, hold=True
+    )
     return _run_stored(
         store,
         campaign,

@@ -15,13 +15,14 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ionsieve.errors import InputError, IonsieveError, SetupError, TransientError
+from ionsieve.errors import InputError, IonsieveError, SetupError
 from ionsieve.screening.facts import facts
 from ionsieve.store import DamagedError, Request, Store
+from ionsieve.store.envelope import Stored
 from ionsieve.store.rows import outcome_of
 
 __all__ = ["Answer", "answer", "marker_path", "time_left_s", "work"]
@@ -163,33 +164,85 @@ def work(
     store, table = _store(folder), _stages(stages)
     asked = [Request.from_dict(r) for r in requests]
     stage = table[asked[0].stage]
-    marker = marker_path(store.folder, worker or f"{socket.gethostname()}-{os.getpid()}")
     for key in fresh:
         shutil.rmtree(store.folder / "scratch" / key, ignore_errors=True)
     many = getattr(stage, "run_many", None)
-    answers: list[Answer] = []
-    if many is not None and len(asked) > 1:
-        _note(marker, bundle, [r.key for r in asked])
-        answers = _answer_many(asked, store, stage, deadline_s)
-    else:
-        for request in asked:
-            used = time.monotonic() - begin
-            if deadline_s is not None and used >= deadline_s and answers:
-                answers.append(Answer(request.key, "unfinished"))
-                continue
-            _note(marker, bundle, [request.key])
-            answers.append(answer(request, store, stage, None if deadline_s is None else deadline_s - used))
-    _note(marker, bundle, [])
+    with Note(marker_path(store.folder, worker or f"{socket.gethostname()}-{os.getpid()}"), bundle) as note:
+        if many is not None and len(asked) > 1:
+            note.at([r.key for r in asked])
+            answers = _answer_many(asked, store, stage, deadline_s)
+        elif len(asked) > 1:
+            answers = _answer_together(asked, store, stage, deadline_s, begin, note)
+        else:
+            answers = _answer_each(asked, store, stage, deadline_s, begin, note)
+        note.at([])
     device = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     device = f"cuda:{device}" if device and getattr(stage, "uses_device", False) else "cpu"
     return [Answer(**{**vars(a), "worker": worker, "device": device}) for a in answers]
 
 
-def _note(path: Path, bundle: str, keys: Sequence[str]) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(
-        json.dumps({"bundle": bundle, "keys": list(keys), "pid": os.getpid(), "host": socket.gethostname()})
-    )
+class Note:
+    """The note of what a worker is at: one small file, written over in place for each request of a bundle.
+
+    Parameters
+    ----------
+    path
+        The file (`marker_path`).
+    bundle
+        Name of the bundle.
+    """
+
+    def __init__(self, path: Path, bundle: str) -> None:
+        path.parent.mkdir(exist_ok=True)
+        self._bundle = bundle
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._size = os.fstat(self._handle).st_size
+
+    def at(self, keys: Sequence[str]) -> None:
+        """Say at which requests the worker is now."""
+        note = {"bundle": self._bundle, "keys": list(keys), "pid": os.getpid(), "host": socket.gethostname()}
+        # in one write, blanks over what is longer: cutting the file first would cost a flush on some file systems
+        text = json.dumps(note).encode().ljust(self._size)
+        self._size = len(text)
+        os.pwrite(self._handle, text, 0)
+
+    def __enter__(self) -> Note:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._handle)
+
+
+def _answer_each(
+    asked: Sequence[Request], store: Store, stage: Any, deadline_s: float | None, begin: float, note: Note
+) -> list[Answer]:
+    """Answer one request after the other until the deadline; the first is always begun."""
+    answers: list[Answer] = []
+    for request in asked:
+        used = time.monotonic() - begin
+        if deadline_s is not None and used >= deadline_s and answers:
+            answers.append(Answer(request.key, "unfinished"))
+            continue
+        note.at([request.key])
+        answers.append(answer(request, store, stage, None if deadline_s is None else deadline_s - used))
+    return answers
+
+
+def _answer_together(
+    asked: Sequence[Request], store: Store, stage: Any, deadline_s: float | None, begin: float, note: Note
+) -> list[Answer]:
+    """Answer short requests with one flush of the disk for all; when it fails, none of them is answered."""
+    answers: list[Answer] = []
+    start = time.monotonic()
+    try:
+        with store.together():
+            answers = _answer_each(asked, store, stage, deadline_s, begin, note)
+            flush = time.monotonic()
+    except (OSError, SetupError) as error:
+        share = (time.monotonic() - start) / len(asked)
+        return [_trouble(r.key, error, share) for r in asked]
+    share = (time.monotonic() - flush) / len(asked)
+    return [replace(a, seconds=a.seconds + share) if a.status == "done" and not a.reused else a for a in answers]
 
 
 def answer(request: Request, store: Store, stage: Any, deadline_s: float | None) -> Answer:
@@ -214,8 +267,7 @@ def answer(request: Request, store: Store, stage: Any, deadline_s: float | None)
                 record = stage.run(request, store, deadline_s)
         if record is None:
             return Answer(key, "unfinished", seconds=took())
-        store.put(request, record)
-        return _done(store, request, seconds=took())
+        return _done(store.keep(request, record), seconds=took())
     except Exception as error:  # noqa: BLE001 (sorted by `_trouble`: every kind is reported)
         return _trouble(key, error, took())
 
@@ -243,8 +295,7 @@ def _answer_many(asked: Sequence[Request], store: Store, stage: Any, deadline_s:
             if record is None:
                 found[request.key] = Answer(request.key, "unfinished", seconds=share)
             else:
-                store.put(request, record)
-                found[request.key] = _done(store, request, seconds=share)
+                found[request.key] = _done(store.keep(request, record), seconds=share)
     except Exception as error:  # noqa: BLE001 (sorted by `_trouble`: every kind is reported)
         share = (time.monotonic() - start) / len(asked)
         for request in asked:
@@ -260,19 +311,17 @@ def _known(store: Store, request: Request) -> Answer | None:
     try:
         if not store.has(request.key, stage=request.stage):
             return None
-        return _done(store, request, reused=True)
+        stored = store.stored(request.key, hint=request.stage)
+        return None if stored is None else _done(stored, reused=True)
     except DamagedError:
         store.discard(request.stage, request.key, damaged=True)
         return None
 
 
-def _done(store: Store, request: Request, *, seconds: float = 0.0, reused: bool = False) -> Answer:
-    stored = store.stored(request.key, hint=request.stage)
-    if stored is None:
-        raise TransientError("a record that was just written is not there", key=request.key)
+def _done(stored: Stored, *, seconds: float = 0.0, reused: bool = False) -> Answer:
     outcome, reason = outcome_of(stored.data)
     return Answer(
-        request.key,
+        stored.request.key,
         "done",
         facts=facts(stored.data),
         outcome=outcome,

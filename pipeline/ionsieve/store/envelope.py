@@ -38,11 +38,12 @@ def pretty(data: Any) -> str:
     return json.dumps(data, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def envelope(request: Request, data: dict[str, Any]) -> bytes:
-    """Return the bytes of a record's file."""
+def envelope(request: Request, data: dict[str, Any]) -> tuple[bytes, str]:
+    """Return the bytes of a record's file, and the digest that stands in them."""
     record = json.dumps(data, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     rest = f'"key":"{request.key}",\n"record":{record},\n"request":{request.text}}}\n'.encode()
-    return _HEAD + hashlib.sha256(rest).hexdigest().encode() + b'",\n' + rest
+    digest = hashlib.sha256(rest).hexdigest()
+    return _HEAD + digest.encode() + b'",\n' + rest, digest
 
 
 def read(path: Path, key: str) -> Stored:

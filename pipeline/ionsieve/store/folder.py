@@ -6,6 +6,7 @@ flushed: after a kill or a power cut the name holds the old content or the new o
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import json
@@ -13,7 +14,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ionsieve.errors import DataError, InputError, SetupError
 
 __all__ = [
     "digest",
+    "flush",
     "is_temporary",
     "link_file",
     "move_file",
@@ -30,10 +32,13 @@ __all__ = [
     "sync_folder",
     "within",
     "write_file",
+    "write_part",
 ]
 
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@=,-]{0,199}")
 _TEMPORARY = ".part-"
+FLUSH_TOGETHER = 4
+"""From so many files on, the file system is flushed as a whole."""
 
 
 def safe_name(name: str, *, what: str = "name") -> str:
@@ -87,6 +92,38 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def flush(paths: Collection[Path], *, root: Path) -> None:
+    """Flush files and folders to the disk: one by one, or, where many wait, the file system of `root` in one call.
+
+    Each ``fsync`` waits for the disk's own cache; fifty of them cost fifty such waits, ``syncfs`` (Linux) costs one.
+    """
+    if len(paths) >= FLUSH_TOGETHER and _syncfs is not None:
+        handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if _syncfs(handle) == 0:
+                return
+        finally:
+            os.close(handle)
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _find_syncfs() -> Callable[[int], int] | None:
+    try:
+        function = ctypes.CDLL(None, use_errno=True).syncfs
+    except (OSError, AttributeError, TypeError):  # no such call on this system
+        return None
+    function.argtypes, function.restype = [ctypes.c_int], ctypes.c_int
+    return function
+
+
+_syncfs = _find_syncfs()
+
+
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
     """Turn a full, read-only or forbidden disk into a `SetupError` that says what to do."""
@@ -120,15 +157,9 @@ def write_file(path: Path, content: bytes | str, *, sync: bool = True) -> str:
         When the disk is full, read-only or forbidden. Nothing is left behind.
     """
     data = content.encode() if isinstance(content, str) else content
-    part = temporary(path)
+    part = write_part(path, data, sync=sync)
     with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with part.open("wb") as stream:
-                stream.write(data)
-                stream.flush()
-                if sync:
-                    os.fsync(stream.fileno())
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
@@ -138,12 +169,43 @@ def write_file(path: Path, content: bytes | str, *, sync: bool = True) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def link_file(source: Path, target: Path) -> None:
-    """Give a finished file a second name, or copy it where links are impossible; the target appears whole."""
+def write_part(path: Path, data: bytes, *, sync: bool = False) -> Path:
+    """Write `data` under a temporary name beside `path`; return that name, to be renamed by the caller.
+
+    Raises
+    ------
+    SetupError
+        When the disk is full, read-only or forbidden. Nothing is left behind.
+    """
+    part = temporary(path)
+    with disk_errors(path):
+        try:
+            try:
+                handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            with open(handle, "wb") as stream:  # noqa: PTH123 (an open handle)
+                stream.write(data)
+                stream.flush()
+                if sync:
+                    os.fsync(stream.fileno())
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    return part
+
+
+def link_file(source: Path, target: Path, *, sync: bool = True) -> None:
+    """Give a finished file a second name, or copy it where links are impossible; the target appears whole.
+
+    `sync` False: the caller flushes both before it says that they are there.
+    """
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with source.open("rb+") as stream:
-            os.fsync(stream.fileno())
+        if sync:
+            with source.open("rb+") as stream:
+                os.fsync(stream.fileno())
         part = temporary(target)
         try:
             try:
@@ -159,7 +221,8 @@ def link_file(source: Path, target: Path) -> None:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        sync_folder(target.parent)
+        if sync:
+            sync_folder(target.parent)
 
 
 def move_file(source: Path, target: Path) -> None:

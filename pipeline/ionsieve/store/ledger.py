@@ -249,9 +249,19 @@ class Ledger:
 
     def remove(self, keys: Iterable[str]) -> None:
         """Forget rows (their records were dropped)."""
-        self._db.execute("BEGIN IMMEDIATE")
-        self._db.executemany("DELETE FROM tasks WHERE key = ?", [(k,) for k in keys])
-        self._db.execute("COMMIT")
+        doomed = [(k,) for k in keys]
+        if not doomed:
+            return
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany("DELETE FROM tasks WHERE key = ?", doomed)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._problem(error) from error
 
     def put_meta(self, name: str, value: Any) -> None:
         """Keep a small JSON value under a name (the state of the run, the dashboard's address)."""
