@@ -40,27 +40,38 @@ def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="4 short runs")
+    parser.add_argument("--events", action="store_true", help="print when each answer was worked on")
     told = parser.parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     text = CAMPAIGN.format(ps=2.0 if told.small else 4.0, replicas=1 if told.small else 5)
     with tempfile.TemporaryDirectory(prefix="ionsieve-idle-") as root:
         folder = Path(root) / "run"
-        begin = time.monotonic()
+        begin = time.time()
         report = run_campaign(parse_campaign(text), folder, n_workers=WORKERS, progress="quiet")
-        wall = time.monotonic() - begin
+        wall = time.time() - begin
         events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     runs = [e for e in events if e["kind"] == "finished" and e["stage"] == "simulate"]
+    ready = next(e["t"] for e in events if e["kind"] == "started")  # the workers are there
     first = min(e["t"] - e["seconds"] for e in runs)
     last = sorted(e["t"] for e in runs)[-WORKERS]  # before the tail, in which one worker has nothing left to do
+    end = begin + wall
     busy = 0.0
     for e in events:
         if e["kind"] in ("finished", "sliced"):
-            start, end = e["t"] - e.get("seconds", 0.0), e["t"]
-            busy += max(0.0, min(end, last) - max(start, first))
-    idle = 1 - busy / (WORKERS * (last - first))
+            start, stop = e["t"] - e.get("seconds", 0.0), e["t"]
+            busy += max(0.0, min(stop, last) - max(start, first))
     work = sum(e.get("seconds", 0.0) for e in events if e["kind"] in ("finished", "sliced"))
-    print("| runs | wall s | MD phase s | idle in the MD phase | idle over all |\n| ---: | ---: | ---: | ---: | ---: |")
-    print(f"| {len(runs)} | {wall:.1f} | {last - first:.1f} | {idle:.1%} | {1 - work / (WORKERS * wall):.1%} |")
+    print("| runs | wall s | start s | before MD s | MD s | after s | idle in MD | idle over all |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print(
+        f"| {len(runs)} | {wall:.1f} | {ready - begin:.1f} | {first - ready:.1f} | {last - first:.1f} | {end - last:.1f} "
+        f"| {1 - busy / (WORKERS * (last - first)):.1%} | {1 - work / (WORKERS * wall):.1%} |"
+    )
+    if told.events:
+        for e in events:
+            if e["kind"] in ("finished", "sliced"):
+                stop = e["t"] - begin
+                print(f"{stop - e.get('seconds', 0.0):7.2f} {stop:7.2f} {e['kind']} {e['stage']} {e.get('worker', '')[-6:]}")
     print(f"python benchmarks/idle.py{' --small' if told.small else ''}")
     return report.exit_code
 

@@ -8,19 +8,44 @@ from __future__ import annotations
 import json
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema
 
 from ionsieve.errors import DataError
 
 __all__ = ["Frozen", "Record"]
 
 
+def _make_strict(schema: Any) -> None:
+    """Set ``strict`` on every number and truth value of a core schema, in place."""
+    if isinstance(schema, dict):
+        if schema.get("type") in ("int", "float", "bool"):
+            schema["strict"] = True
+        for name, value in schema.items():
+            if name not in ("metadata", "default"):
+                _make_strict(value)
+    elif isinstance(schema, (list, tuple)):
+        for value in schema:
+            _make_strict(value)
+
+
 class Frozen(BaseModel):
-    """A frozen part of a record or of settings: unknown keys, NaN and infinity are refused."""
+    """A frozen part of a record or of settings: unknown keys, NaN and infinity are refused, numbers are numbers.
+
+    Pydantic's strict mode would also refuse lists for tuples and texts for enumerations, which is how JSON writes them;
+    here only numbers and truth values are strict: ``"7"`` is no 7, 1 is no ``true``, 2.5 is no integer.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True, serialize_by_alias=True
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Build the schema with strict numbers."""
+        schema = handler(source)
+        _make_strict(schema)
+        return schema
 
 
 class Record(Frozen):

@@ -99,7 +99,8 @@ def _question(store: Store, campaign: Campaign) -> tuple[Request, bool, str]:
     from ionsieve.screening.maintenance import known_plan
     from ionsieve.screening.wording import CampaignBuilders
 
-    request = CampaignBuilders(campaign).rank(known_plan(store, campaign).known_keys())
+    plan = known_plan(store, campaign)
+    request = CampaignBuilders(campaign).rank(plan.known_keys(), plan.set_aside())
     if store.has(request.key, stage=rank.NAME):
         return request, True, ""
     stored = sorted(

@@ -231,17 +231,23 @@ def rebuild(folder: str | Path) -> int:
 
 
 def known_plan(store: Store, campaign: Any) -> Plan:
-    """Return the campaign's plan after learning everything that is stored."""
+    """Return the campaign's plan after learning everything that is stored or set aside."""
     from ionsieve.generate import expand
     from ionsieve.screening.wording import CampaignBuilders, funnel_settings, subjects
 
     plan = Plan(
         subjects(campaign, expand(campaign.generate)), CampaignBuilders(campaign), funnel=funnel_settings(campaign)
     )
+    aside = {}
+    if (store.folder / "ledger.sqlite").exists():
+        aside = {row.key: row.reason for row in store.ledger.trouble([State.QUARANTINED], limit=10**9)}
+        store.close_ledger()
     pending = plan.start()
     while pending:
         task = pending.pop()
         stored = store.stored(task.key, hint=task.stage) if store.has(task.key, stage=task.stage) else None
         if stored is not None:
             pending += plan.learn(task, facts(stored.data))
+        elif task.key in aside:
+            pending += plan.abandon(task, aside[task.key])
     return plan

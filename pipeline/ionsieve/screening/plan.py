@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from ionsieve.screening import funnel as fun
 from ionsieve.store.address import Request
 
-__all__ = ["Builders", "Decision", "Plan", "Subject", "Task"]
+__all__ = ["Builders", "Decision", "Plan", "SetAside", "Subject", "Task"]
 
 ORDER = ("generate", "sieve", "relax", "simulate", "measure", "fit", "rank")
 
@@ -62,8 +62,8 @@ class Builders(Protocol):
     def fit(self, measure: Sequence[str]) -> Request:
         """Ask for a candidate's estimate."""
 
-    def rank(self, keys: Mapping[str, Sequence[str]]) -> Request:
-        """Ask for the table."""
+    def rank(self, keys: Mapping[str, Sequence[str]], aside: Sequence[SetAside] = ()) -> Request:
+        """Ask for the table of all that is known, and of what was set aside."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,16 @@ class Task:
     def stage(self) -> str:
         """Name of the stage."""
         return self.request.stage
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Work of a candidate that was given up: no chemistry, but the table must say why something is missing."""
+
+    subject: Subject
+    stage: str
+    label: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -140,7 +150,7 @@ class Plan:
         self._nodes: dict[str, tuple[int, int, str, str]] = {}  # key -> candidate, configuration, run, stage
         self._inputs: dict[str, str] = {}  # measure -> simulate, to word the question again
         self._learned: set[str] = set()
-        self._abandoned: set[str] = set()
+        self._abandoned: dict[str, SetAside] = {}
         self._good: dict[str, set[str]] = {name: set() for name in ORDER}
         self._unsettled = len(subjects)
         self._rank_key = ""
@@ -165,7 +175,7 @@ class Plan:
         if key in self._learned or key not in self._nodes:
             return []
         self._learned.add(key)
-        self._abandoned.discard(key)
+        self._abandoned.pop(key, None)
         self._good[task.stage].add(key)
         i, c, run, _ = self._nodes[key]
         if task.stage == "rank":
@@ -182,12 +192,12 @@ class Plan:
         key = task.key
         if key in self._learned or key in self._abandoned or key not in self._nodes:
             return []
-        self._abandoned.add(key)
         if task.stage == "rank":
             self.finished = True
             return []
         i = self._nodes[key][0]
         candidate = self._candidates[i]
+        self._abandoned[key] = SetAside(candidate.subject, task.stage, task.label, why)
         candidate.open -= 1
         if task.stage == "fit":
             candidate.fitted = key
@@ -201,6 +211,10 @@ class Plan:
     def known_keys(self) -> dict[str, list[str]]:
         """Return the addresses of all answers so far, by stage; of each candidate's estimates the last."""
         return {stage: sorted(self._good[stage]) for stage in ORDER if stage != "rank"}
+
+    def set_aside(self) -> list[SetAside]:
+        """Return what was given up, in the order of the candidates and stages."""
+        return sorted(self._abandoned.values(), key=lambda a: (a.subject.name, ORDER.index(a.stage), a.label))
 
     def task(self, key: str) -> Task | None:
         """Word a question again that was asked before (its answer was lost); None when it never was."""
@@ -359,7 +373,7 @@ class Plan:
     def _rank(self) -> list[Task]:
         if self._unsettled or self._rank_key:
             return []
-        request = self._ask.rank(self.known_keys())
+        request = self._ask.rank(self.known_keys(), self.set_aside())
         self._rank_key = request.key
         return [self._task(request, -1, -1, "", "ranking")]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from ionsieve.campaign import Campaign
 from ionsieve.records import Candidate
 from ionsieve.screening.funnel import FunnelSettings
-from ionsieve.screening.plan import Subject
+from ionsieve.screening.plan import SetAside, Subject
 from ionsieve.stages import fit, generate, measure, rank, relax, sieve, simulate
 from ionsieve.store.address import Request
 
@@ -54,9 +54,10 @@ class CampaignBuilders:
         """Ask for a candidate's estimate."""
         return fit.request(measure, self.campaign)
 
-    def rank(self, keys: Mapping[str, Sequence[str]]) -> Request:
+    def rank(self, keys: Mapping[str, Sequence[str]], aside: Sequence[SetAside] = ()) -> Request:
         """Ask for the table."""
-        return rank.request(self.campaign, **{name: list(keys.get(name, ())) for name in _RANKED})
+        lost = [rank.Lost(a.subject.record, a.stage, a.label, a.why) for a in aside]
+        return rank.request(self.campaign, **{name: list(keys.get(name, ())) for name in _RANKED}, lost=lost)
 
 
 _RANKED = ("generate", "sieve", "relax", "simulate", "measure", "fit")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ionsieve.campaign import Campaign
 from ionsieve.ranking.settings import RankingSettings
@@ -23,10 +25,28 @@ from ionsieve.store import Request, Store
 from ionsieve.store.folder import digest
 from ionsieve.verdicts import Flag, Outcome
 
-__all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
+__all__ = ["NAME", "PHYSICS", "STAGE", "Lost", "request", "run"]
 
 NAME = "rank"
 PHYSICS = 1
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Work that was set aside after its workers died or failed under it: no chemistry, but the table says so.
+
+    Attributes
+    ----------
+    candidate
+        As it was asked for.
+    stage, label, reason
+        What is missing and why.
+    """
+
+    candidate: Candidate
+    stage: str
+    label: str
+    reason: str
 
 
 def request(
@@ -38,8 +58,9 @@ def request(
     simulate: Sequence[str] = (),
     measure: Sequence[str] = (),
     fit: Sequence[str] = (),
+    lost: Sequence[Lost] = (),
 ) -> Request:
-    """Ask for the ranking of a campaign from all records that exist, whatever they came to."""
+    """Ask for the ranking of a campaign from all records that exist, whatever they came to, and of what was lost."""
     groups = {
         "generate": generate,
         "sieve": sieve,
@@ -48,13 +69,27 @@ def request(
         "measure": measure,
         "fit": fit,
     }
+    parameters: dict[str, Any] = {
+        "campaign": campaign.name,
+        "columns_csv": _content(campaign.ranking.columns_csv),
+    }
+    if lost:
+        parameters["lost"] = [
+            {"candidate": _named(a.candidate), "stage": a.stage, "label": a.label, "reason": a.reason} for a in lost
+        ]
     return Request(
         NAME,
         PHYSICS,
         inputs={name: sorted(keys) for name, keys in groups.items()},
-        parameters={"campaign": campaign.name, "columns_csv": _content(campaign.ranking.columns_csv)},
+        parameters=parameters,
         settings=plain(campaign.ranking),
     )
+
+
+def _named(candidate: Candidate) -> dict[str, Any]:
+    """Return the candidate as the table names it: the versions of the software are no part of a question."""
+    origin = {key: value for key, value in candidate.provenance.items() if key != "software"}
+    return candidate.model_copy(update={"provenance": origin}).to_dict()
 
 
 def _content(path: str | None) -> str | None:
@@ -72,10 +107,12 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rank
     relaxed = [store.need(key, RelaxedConfiguration) for key in input_keys(request, "relax")]
     runs = [store.need(key, RunRecord) for key in input_keys(request, "simulate")]
     estimates = [store.need(key, CandidateEstimate) for key in input_keys(request, "fit")]
-    candidates = {
-        g.candidate.candidate_id: with_history(g, relaxed, runs, measured={e.candidate_id for e in estimates})
-        for g in generated
-    }
+    measured = {e.candidate_id for e in estimates}
+    candidates = {g.candidate.candidate_id: with_history(g, relaxed, runs, measured=measured) for g in generated}
+    for told in request.parameters.get("lost", ()):
+        asked = Candidate.model_validate(told["candidate"])
+        name = asked.candidate_id
+        candidates[name] = with_loss(candidates.get(name, asked), told, measured=name in measured)
     return rank(
         estimates,
         candidates=candidates,
@@ -106,6 +143,16 @@ def with_history(
     failure = next((r for r in mine if r.outcome not in (Outcome.COMPLETED, Outcome.STOPPED_EARLY)), None)
     if failure is not None and candidate.candidate_id not in measured and candidate.outcome is Outcome.COMPLETED:
         update |= {"outcome": failure.outcome, "reason": failure.reason or failure.outcome.sentence}
+    return candidate.model_copy(update=update)
+
+
+def with_loss(candidate: Candidate, told: Mapping[str, Any], *, measured: bool) -> Candidate:
+    """Return the candidate with what was set aside of it: a flag beside a number, the outcome where there is none."""
+    flags = {*candidate.flags, Flag.RUNS_MISSING}
+    update: dict[str, object] = {"flags": tuple(flag for flag in Flag if flag in flags)}
+    if not measured and candidate.outcome is Outcome.COMPLETED:
+        reason = f"{told['stage']} of {told['label']} was set aside: {told['reason']}"
+        update |= {"outcome": Outcome.QUARANTINED, "reason": reason}
     return candidate.model_copy(update=update)
 
 

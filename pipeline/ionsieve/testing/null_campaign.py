@@ -40,7 +40,7 @@ from ionsieve.records import (
     StaticDescriptors,
 )
 from ionsieve.rng import generator
-from ionsieve.screening.plan import Subject
+from ionsieve.screening.plan import SetAside, Subject
 from ionsieve.store import Request, Store
 from ionsieve.verdicts import Outcome, Verdict
 
@@ -121,10 +121,11 @@ class NullBuilders:
         """One candidate's estimate."""
         return Request("fit", 1, {"measure": sorted(measure)}, {}, self._none)
 
-    def rank(self, keys: Mapping[str, Sequence[str]]) -> Request:
+    def rank(self, keys: Mapping[str, Sequence[str]], aside: Sequence[SetAside] = ()) -> Request:
         """The table."""
         named = {k: sorted(v) for k, v in keys.items() if k in ("generate", "simulate", "fit")}
-        return Request("rank", 1, named, {}, self._none)
+        lost = {"lost": [[a.subject.name, a.why] for a in aside]} if aside else {}
+        return Request("rank", 1, named, lost, self._none)
 
 
 def _generate(request: Request, store: Store, deadline_s: float | None) -> Record:

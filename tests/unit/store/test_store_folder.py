@@ -161,10 +161,107 @@ def test_a_folder_belongs_to_one_campaign(store: Store) -> None:
     assert len(list((store.folder / "campaigns").iterdir())) == 1
 
 
+def test_a_folder_is_made_and_amended_under_its_lock(store: Store) -> None:
+    other = {**CAMPAIGN, "seed": 2}
+    before = {p.name: p.read_bytes() for p in store.folder.iterdir() if p.name != "lock"}
+    with store.lock:
+        for amend in (False, True):
+            with pytest.raises(InputError, match="is working on this folder"):
+                Store.create(store.folder, other, amend=amend)
+    assert {p.name: p.read_bytes() for p in store.folder.iterdir() if p.name != "lock"} == before
+    held = Store.create(store.folder, other, amend=True, hold=True)
+    assert held.lock.held
+    assert "working on this folder" in _second_run(store)
+    held.close()
+    assert _second_run(store).strip() == "taken"
+
+
+def test_a_start_that_was_killed_is_begun_again(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("lock", "campaign.json", "campaign.yaml"):
+        (folder / name).write_text("{}")
+    assert Store.create(folder, CAMPAIGN).campaign == CAMPAIGN
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "campaign.yaml").write_text("name: my own file")
+    with pytest.raises(InputError, match="other files"):
+        Store.create(tmp_path / "mine", CAMPAIGN)
+
+
+def test_a_layout_is_brought_up_to_date_once_and_under_the_lock(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ionsieve.store import migrations
+    from ionsieve.store import store as module
+
+    done: list[Path] = []
+    monkeypatch.setattr(module, "LAYOUT", 2)
+    monkeypatch.setattr(module, "plan_folder", lambda layout, where: [done.append] if layout == 1 else [])
+    with store.lock, pytest.raises(InputError, match="working on this folder"):
+        Store.open(store.folder)
+    assert done == []
+    Store.open(store.folder)
+    Store.open(store.folder)
+    assert done == [store.folder]
+    assert json.loads((store.folder / "store.json").read_text())["layout"] == 2
+    monkeypatch.undo()
+    with pytest.raises(DataError, match="newer version"):
+        Store.open(store.folder)
+    assert migrations.LAYOUT == 1
+
+
+def test_records_put_together_appear_together(store: Store) -> None:
+    path = [store.record_path("generate", ask(n).key) for n in range(6)]
+    with store.together():
+        for n in range(6):
+            stored = store.keep(ask(n), candidate(f"c{n}"))
+            assert stored.path == path[n]
+            assert not path[n].exists()
+        store.keep(ask(3), candidate("another"))  # the second answer is dropped
+    assert [store.need(ask(n).key, Candidate).candidate_id for n in range(6)] == [f"c{n}" for n in range(6)]
+    assert stored.digest == store.stored(ask(5).key).digest  # type: ignore[union-attr]
+    alone = store.record_path("generate", store.put(ask(9), candidate("c0")))
+    assert path[0].read_bytes().split(b"\n")[2] == alone.read_bytes().split(b"\n")[2]
+
+    def fail_half_way() -> None:
+        with store.together():
+            store.put(ask(7), candidate())
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail_half_way()
+    assert not store.has(ask(7).key)
+    assert not [p for p in store.folder.rglob("*") if fs.is_temporary(p)]
+
+
+def test_a_disk_that_fills_up_at_the_flush_leaves_none_of_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(paths: object, *, root: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fs, "flush", full)
+    with pytest.raises(SetupError, match="No space left"), store.together():
+        store.put(ask(), candidate())
+    assert not store.has(ask().key)
+    assert not [p for p in store.folder.rglob("*") if fs.is_temporary(p)]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_flush_reaches_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: bool) -> None:
+    paths = [fs.write_part(tmp_path / str(n), b"x") for n in range(10)]
+    if not together:  # a system without syncfs, or one where it fails
+        monkeypatch.setattr(fs, "_syncfs", lambda handle: -1)
+    flushed = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(handle) or real(handle))
+    fs.flush(paths, root=tmp_path)
+    assert len(flushed) == (0 if together and fs._syncfs is not None else 10)
+
+
 def test_an_edited_campaign_is_refused(store: Store) -> None:
     path = store.folder / "campaign.json"
     path.write_text(path.read_text().replace('"seed": 1', '"seed": 2'))
     with pytest.raises(DataError, match="edited"):
+        _ = Store.open(store.folder).campaign
+    path.unlink()
+    with pytest.raises(DataError, match="missing"):
         _ = Store.open(store.folder).campaign
 
 
