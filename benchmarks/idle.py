@@ -64,14 +64,16 @@ def main(argv: list[str] | None = None) -> int:
     print("| runs | wall s | start s | before MD s | MD s | after s | idle in MD | idle over all |")
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     print(
-        f"| {len(runs)} | {wall:.1f} | {ready - begin:.1f} | {first - ready:.1f} | {last - first:.1f} | {end - last:.1f} "
+        f"| {len(runs)} | {wall:.1f} | {ready - begin:.1f} | {first - ready:.1f} | {last - first:.1f} "
+        f"| {end - last:.1f} "
         f"| {1 - busy / (WORKERS * (last - first)):.1%} | {1 - work / (WORKERS * wall):.1%} |"
     )
     if told.events:
         for e in events:
             if e["kind"] in ("finished", "sliced"):
                 stop = e["t"] - begin
-                print(f"{stop - e.get('seconds', 0.0):7.2f} {stop:7.2f} {e['kind']} {e['stage']} {e.get('worker', '')[-6:]}")
+                start = stop - e.get("seconds", 0.0)
+                print(f"{start:7.2f} {stop:7.2f} {e['kind']} {e['stage']} {e.get('worker', '')[-6:]}")
     print(f"python benchmarks/idle.py{' --small' if told.small else ''}")
     return report.exit_code
 

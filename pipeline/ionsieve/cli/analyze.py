@@ -230,7 +230,9 @@ def _analyze(
             for k, r in enumerate(results)
         ]
         estimate = estimate_candidate(records, settings=settings)
-        (out / "candidate.json").write_text(estimate.to_json(), encoding="utf-8")
+        from ionsieve.store.folder import write_file
+
+        write_file(out / "candidate.json", estimate.to_json())
         if plots:
             from ionsieve.transport.plots import plot_arrhenius, save
 
@@ -310,12 +312,14 @@ def _write(r: Transport, out: Path, stem: str, exports: list[str], *, plots: boo
     from ionsieve.transport.exports import as_matcalc, as_pymatgen, msd_csv
 
     record = r.to_record(run_id=stem, configuration_id="analyzed", candidate_id="analyzed")
-    (out / f"{stem}.json").write_text(record.to_json(), encoding="utf-8")
-    (out / f"{stem}.msd.csv").write_text(msd_csv(r), encoding="utf-8")
+    from ionsieve.store.folder import write_file
+
+    write_file(out / f"{stem}.json", record.to_json())
+    write_file(out / f"{stem}.msd.csv", msd_csv(r))
     for name, convert in (("pymatgen", as_pymatgen), ("matcalc", as_matcalc)):
         if name in exports:
             text = json.dumps(convert(r), indent=1, ensure_ascii=False, allow_nan=False)
-            (out / f"{stem}.{name}.json").write_text(text + "\n", encoding="utf-8")
+            write_file(out / f"{stem}.{name}.json", text + "\n")
     if plots and len(r.tracer.msd_A2) > 4:
         from ionsieve.transport.kernels.histograms import van_hove_distinct, van_hove_self
         from ionsieve.transport.plots import plot_msd, plot_van_hove, save
@@ -331,7 +335,7 @@ def _write(r: Transport, out: Path, stem: str, exports: list[str], *, plots: boo
         save(figure, out / f"{stem}.van_hove.png")
         table = ["r_A," + ",".join(f"g_self_{k * r.dt_ps:.4g}ps_per_A3" for k in lags)]
         table += [",".join(f"{x:.6g}" for x in row) for row in zip(own[0][0], *(g for _, g in own), strict=True)]
-        (out / f"{stem}.van_hove.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
+        write_file(out / f"{stem}.van_hove.csv", "\n".join(table) + "\n")
     jumps = r.mechanism.get("jumps", {}).get("pairs", {})
     if jumps:
         rows = ["jump,jumps,rate_per_ps,rate_relative_error,mean_length_A,barrier_eV"]
@@ -340,7 +344,7 @@ def _write(r: Transport, out: Path, stem: str, exports: list[str], *, plots: boo
             rows.append(
                 f"{kind},{p['jumps']},{p['rate_per_ps']:.6g},{p['rate_relative_error']:.3f},{p['mean_length_A']:.3f},{barrier}"
             )
-        (out / f"{stem}.jumps.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        write_file(out / f"{stem}.jumps.csv", "\n".join(rows) + "\n")
 
 
 def _write_density(r: Transport, trajectory: Trajectory, keep: Any, out: Path, stem: str, exports: list[str]) -> None:

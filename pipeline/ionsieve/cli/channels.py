@@ -308,17 +308,19 @@ def _write(
     from ionsieve.channels import exports, pictures
 
     out.mkdir(parents=True, exist_ok=True)
-    (out / "channels.json").write_text(record.to_json(), encoding="utf-8")
-    (out / "gates.csv").write_text(exports.gate_table(record.gates), encoding="utf-8")
-    (out / "network.cif").write_text(exports.network_cif(found), encoding="utf-8")
-    (out / "network.xyz").write_text(exports.network_xyz(found), encoding="utf-8")
+    from ionsieve.store.folder import write_file
+
+    write_file(out / "channels.json", record.to_json())
+    write_file(out / "gates.csv", exports.gate_table(record.gates))
+    write_file(out / "network.cif", exports.network_cif(found))
+    write_file(out / "network.xyz", exports.network_xyz(found))
     pictures.draw_gates(record.gates, found.ion_radius_A, open_ratio=settings.open_ratio).figure.savefig(
         out / "gates.png", dpi=150
     )
     numbers, positions = _atoms_of(found)
     rows, series = motion
     if rows:
-        (out / "gates_in_motion.csv").write_text(exports.gate_motion_table(rows), encoding="utf-8")
+        write_file(out / "gates_in_motion.csv", exports.gate_motion_table(rows))
         pictures.draw_motion(series, found.gate_set, open_ratio=settings.open_ratio).figure.savefig(
             out / "gates_in_motion.png", dpi=150
         )

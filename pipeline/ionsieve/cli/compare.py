@@ -27,7 +27,9 @@ def register(app: typer.Typer) -> None:
         comparison = compare_campaigns(load_results(folder_a), load_results(folder_b))
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_text(comparison_html(comparison), encoding="utf-8")
+            from ionsieve.store.folder import write_file
+
+            write_file(out, comparison_html(comparison))
         if csv:
             typer.echo(comparison_csv(comparison), nl=False)
             return

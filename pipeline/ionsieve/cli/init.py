@@ -31,5 +31,7 @@ def register(app: typer.Typer) -> None:
         text = find_campaign(like).read_text(encoding="utf-8")
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or "campaign"
         text = re.sub(r"^name: \S+", f"name: {stem}", text, count=1, flags=re.MULTILINE)
-        path.write_text(text, encoding="utf-8")
+        from ionsieve.store.folder import write_file
+
+        write_file(path, text)
         typer.echo(f"wrote {path}\nnext: edit it, then  ionsieve validate {path}")

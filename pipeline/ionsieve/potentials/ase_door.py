@@ -7,9 +7,8 @@ the module's code, so the settings must say ``trust: true``. This is how ORB, Ma
 from __future__ import annotations
 
 import hashlib
-import inspect
+import json
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,8 @@ import torch
 from ase import Atoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
-from ionsieve.errors import InputError, SetupError
+from ionsieve.errors import SetupError
+from ionsieve.potentials.ase_origin import origin, parts_of
 from ionsieve.potentials.base import Evaluation, PotentialInfo
 from ionsieve.potentials.checks import check_elements, check_stress_cells
 from ionsieve.systems import Batch
@@ -56,22 +56,7 @@ class AsePotential:
         InputError
             When the name does not have the three parts.
         """
-        parts = settings.name.split(":")
-        if len(parts) != 3 or not all(parts):
-            raise InputError(
-                "the ASE door wants ase:module:factory",
-                key="potential.name",
-                found=settings.name,
-                remedy="for example ase:my_potentials:orb, with a function orb() that returns a calculator",
-            )
-        if not settings.trust:
-            raise SetupError(
-                "a calculator from outside runs its own code, and is not trusted yet",
-                key="potential.trust",
-                found=settings.name,
-                remedy="set `trust: true` after reading the module",
-            )
-        _, module_name, factory_name = parts
+        module_name, factory_name = parts_of(settings)
         try:
             module = import_module(module_name)
             factory: Any = getattr(module, factory_name)
@@ -90,16 +75,13 @@ class AsePotential:
                 found=type(calculator).__name__,
                 remedy="return an instance of ase.calculators.calculator.Calculator",
             )
-        source = inspect.getsourcefile(factory) or inspect.getsourcefile(module)
-        stamp = hashlib.sha256(settings.name.encode())
-        if source is not None:
-            stamp.update(Path(source).read_bytes())
+        stamp = json.dumps({"name": settings.name, **origin(settings)}, sort_keys=True)
         elements = getattr(calculator, "elements", None) or range(1, 95)
         return cls(
             calculator,
             PotentialInfo(
                 name=settings.name,
-                sha256=stamp.hexdigest(),
+                sha256=hashlib.sha256(stamp.encode()).hexdigest(),
                 elements=frozenset(int(z) for z in elements),
                 cutoff_A=float(getattr(calculator, "r_max", 0.0) or 6.0),
                 dtype="float64",
@@ -111,7 +93,7 @@ class AsePotential:
 
     @property
     def info(self) -> PotentialInfo:
-        """Identity and range. The digest is that of the factory's source, not of the weights behind it."""
+        """Identity and range. The digest is that of the factory's `origin`, not of weights that it fetches itself."""
         return self._info
 
     def evaluate(self, batch: Batch, *, stress: bool = False) -> Evaluation:

@@ -10,6 +10,7 @@ from typing import Any
 from ionsieve.report.figure import Figure, Series
 from ionsieve.report.scales import extent
 from ionsieve.report.view import ReportView
+from ionsieve.store.folder import write_file
 
 __all__ = ["FORMATS", "data_csv", "figures_of", "save", "save_all"]
 
@@ -62,7 +63,7 @@ def save(figure: Figure, folder: str | Path, *, formats: tuple[str, ...] = FORMA
             canvas.savefig(path, dpi=200, metadata=no_date)
             paths.append(path)
     data = folder / f"{figure.key}.csv"
-    data.write_text(data_csv(figure), encoding="utf-8")
+    write_file(data, data_csv(figure))
     return [*paths, data]
 
 

@@ -18,7 +18,7 @@ from ionsieve.screening.plan import ORDER, Plan
 from ionsieve.screening.status import read_status
 from ionsieve.store import DamagedError, Row, State, Store
 from ionsieve.store.envelope import references
-from ionsieve.store.folder import is_temporary
+from ionsieve.store.folder import is_temporary, write_file
 
 if TYPE_CHECKING:
     pass
@@ -95,7 +95,7 @@ def cancel(folder: str | Path, *, wait_s: float = 60.0) -> str:
     status = read_status(folder)
     if status.active is None:
         return "nothing runs here"
-    (store.folder / CANCEL).write_text("cancel\n")
+    write_file(store.folder / CANCEL, "cancel\n", sync=False)
     until = time.monotonic() + wait_s
     while time.monotonic() < until:
         if read_status(folder).active is None:

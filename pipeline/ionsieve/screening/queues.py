@@ -23,6 +23,7 @@ from typing import Any
 
 from ionsieve.errors import SetupError
 from ionsieve.screening.profiles import Profile, WorkerGroup, walltime_s
+from ionsieve.store.folder import write_file
 
 __all__ = ["Jobs", "QUEUE", "cancel_job", "job_state", "submit_script", "worker_script"]
 
@@ -154,10 +155,18 @@ def submit_script(kind: str, path: Path) -> str:
     return match[1]
 
 
+_NO_SUCH_JOB = re.compile(r"invalid job id|unknown job|do not exist|has finished", re.IGNORECASE)
+
+
 def job_state(kind: str, number: str) -> str:
-    """Return ``gone``, or what the batch system calls the job's state (``RUNNING``, ``PENDING`` ...)."""
+    """Return ``gone``, ``UNKNOWN``, or what the batch system calls the state (``RUNNING``, ``PENDING`` ...)."""
     told = QUEUE[kind]
-    done = subprocess.run([*told.query, number], capture_output=True, text=True, check=False, timeout=120)
+    try:
+        done = subprocess.run([*told.query, number], capture_output=True, text=True, check=False, timeout=120)
+    except subprocess.TimeoutExpired:
+        return "UNKNOWN"
+    if done.returncode != 0 and not _NO_SUCH_JOB.search(done.stderr + done.stdout):
+        return "UNKNOWN"  # the controller does not answer: the job may well be running
     if done.returncode != 0 or not done.stdout.strip():
         return "gone"
     return done.stdout.split()[0].upper() if kind == "slurm" else "QUEUED"
@@ -166,6 +175,10 @@ def job_state(kind: str, number: str) -> str:
 def cancel_job(kind: str, number: str) -> None:
     """Take a job out of the queue; harmless when it is gone."""
     subprocess.run([QUEUE[kind].cancel, number], capture_output=True, check=False, timeout=120)
+
+
+SHORT_S = 60.0
+"""A worker job that ends sooner could not start."""
 
 
 class Jobs:
@@ -193,6 +206,7 @@ class Jobs:
         self._campaign = campaign
         self._jobs: dict[str, dict[str, float]] = {name: {} for name in profile.groups}
         self._short: dict[str, int] = dict.fromkeys(profile.groups, 0)
+        self._not_before: dict[str, float] = dict.fromkeys(profile.groups, 0.0)
         self._looked = 0.0
         self._number = 0
         (folder / "jobs").mkdir(exist_ok=True)
@@ -220,7 +234,9 @@ class Jobs:
             for number, since in list(jobs.items()):
                 if job_state(kind, number) == "gone":
                     del jobs[number]
-                    self._short[name] = self._short[name] + 1 if now - since < 60 else 0
+                    self._short[name] = self._short[name] + 1 if now - since < SHORT_S else 0
+                    # a job that ended at once is not replaced at once: a node or a file system may need a moment
+                    self._not_before[name] = now + (2.0 ** self._short[name] * every_s if self._short[name] else 0.0)
             if self._short[name] >= 3:
                 raise SetupError(
                     f"the worker jobs of group {name!r} end within a minute",
@@ -228,21 +244,20 @@ class Jobs:
                     cause="the worker cannot start: read the newest .err file there",
                     remedy="check python, prologue and scheduler.interface of the profile, then resume",
                 )
-            while len(jobs) < group.jobs:
+            while len(jobs) < group.jobs and now >= self._not_before[name]:
                 self._number += 1
                 label = f"{name}{self._number}"
                 path = self._folder / "jobs" / f"{label}.sh"
-                path.write_text(
-                    worker_script(
-                        kind,
-                        label,
-                        group,
-                        scheduler=self._scheduler,
-                        folder=self._folder,
-                        security=self._security,
-                        campaign=self._campaign,
-                    )
+                script = worker_script(
+                    kind,
+                    label,
+                    group,
+                    scheduler=self._scheduler,
+                    folder=self._folder,
+                    security=self._security,
+                    campaign=self._campaign,
                 )
+                write_file(path, script)
                 jobs[submit_script(kind, path)] = time.monotonic()
 
     def close(self, timeout: float = 0) -> None:

@@ -104,7 +104,11 @@ def potential_preimage(settings: PotentialSettings) -> Mapping[str, Any]:
     preimage: dict[str, Any] = {"name": settings.name, "dtype": settings.dtype, "head": settings.head}
     if card is not None and card.family == "pair":
         preimage["pair"] = settings.pair.model_dump(mode="json")
-    elif not settings.name.startswith("ase:"):
+    elif settings.name.startswith("ase:"):
+        from ionsieve.potentials.ase_origin import origin
+
+        preimage["ase"] = origin(settings)
+    else:
         members = (settings.path, *settings.committee)
         files = [resolve_file(settings.model_copy(update={"path": path}), card)[0] for path in members]
         preimage["sha256"] = [digest(file) for file in files]

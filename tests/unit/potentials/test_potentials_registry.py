@@ -20,6 +20,8 @@ from ionsieve.errors import InputError, SetupError
 from ionsieve.potentials import PairSettings, Potential, PotentialSettings, catalogue, digest, load
 from ionsieve.potentials.ase_door import AsePotential
 from ionsieve.potentials.pair import _IONS
+from ionsieve.stages.base import potential_preimage
+from ionsieve.store import canonical_json
 
 
 class _Bomb:
@@ -200,6 +202,30 @@ def test_the_ase_door_wants_trust_then_opens(module: str) -> None:
     potential = load(PotentialSettings(name=f"ase:{module}:factory", trust=True))
     assert isinstance(potential, AsePotential)
     assert isinstance(potential, Potential)
+
+
+def test_a_factory_is_addressed_by_its_content(module: str, tmp_path: Path) -> None:
+    """Another source, another model file or another version is another question; nothing is run to find out."""
+    weights, source = tmp_path / "weights.bin", tmp_path / "my_door.py"
+    sys.modules.pop(module, None)
+    weights.write_bytes(b"1")
+    settings = PotentialSettings(name=f"ase:{module}:factory", trust=True, path=str(weights))
+    first = potential_preimage(settings)
+    assert potential_preimage(settings) == first
+    assert "ase" in first["ase"]["versions"]  # the source imports it
+    assert module not in sys.modules
+    digest = load(settings).info.sha256
+    weights.write_bytes(b"22")
+    second = potential_preimage(settings)
+    source.write_text(source.read_text() + "# another line\n")
+    third = potential_preimage(settings)
+    assert len({canonical_json(p) for p in (first, second, third)}) == 3
+    assert AsePotential.from_settings(settings).info.sha256 != digest
+    with pytest.raises(SetupError, match="not trusted"):
+        potential_preimage(settings.model_copy(update={"trust": False}))
+    weights.unlink()
+    with pytest.raises(SetupError, match="model file is not there"):
+        potential_preimage(settings)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from ionsieve.report.exports.select import Chosen, stem
 from ionsieve.report.kit import render
 from ionsieve.report.page import write_report
 from ionsieve.report.source import CampaignResults
+from ionsieve.store.folder import write_file
 
 __all__ = ["write_crate", "write_eln"]
 
@@ -91,7 +92,7 @@ class _Crate:
         }
         graph = [descriptor, {"@id": "./", "@type": "Dataset", **root}, *self.graph, software, _LICENCE]
         text = json.dumps({"@context": _CONTEXT, "@graph": graph}, indent=1, ensure_ascii=False)
-        (self.root / "ro-crate-metadata.json").write_text(text + "\n", encoding="utf-8")
+        write_file(self.root / "ro-crate-metadata.json", text + "\n")
 
 
 def _now() -> str:
@@ -163,8 +164,8 @@ def write_eln(results: CampaignResults, chosen: Sequence[Chosen], path: Path) ->
                 text = str(render("eln.html.j2", row=one.row, batch=None, trouble=str(error), ranking=results.ranking))
             else:
                 sheet, weighing = folder / "synthesis-sheet.html", folder / "weighing.csv"
-                sheet.write_text(sheet_html(view), encoding="utf-8")
-                weighing.write_text(sheet_csv(view), encoding="utf-8")
+                write_file(sheet, sheet_html(view))
+                write_file(weighing, sheet_csv(view))
                 files += [crate.file(sheet, "synthesis sheet to print"), crate.file(weighing, "masses to weigh")]
                 text = str(render("eln.html.j2", row=one.row, batch=view.batch, trouble="", ranking=results.ranking))
             if one.structure is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ionsieve.report.exports.select import Chosen, stem
 from ionsieve.report.exports.structures import with_structures
 from ionsieve.report.source import CampaignResults
+from ionsieve.store.folder import write_file
 
 __all__ = ["write_lammps", "write_qe", "write_vasp"]
 
@@ -136,6 +137,6 @@ def write_lammps(results: CampaignResults, chosen: Sequence[Chosen], path: Path)
             seed=4711,
             mobile_type=elements.index(one.candidate.mobile_ion) + 1 if one.candidate.mobile_ion in elements else 1,
         )
-        (folder / "in.lammps").write_text(text, encoding="utf-8")
+        write_file(folder / "in.lammps", text)
         written.append(folder)
     return written

@@ -11,6 +11,7 @@ from ionsieve.errors import InputError
 from ionsieve.records import CrystalStructure
 from ionsieve.report.exports.select import Chosen, stem
 from ionsieve.report.source import CampaignResults
+from ionsieve.store.folder import write_file
 
 __all__ = ["provenance", "with_structures", "write_ase", "write_cif", "write_entries", "write_poscar"]
 
@@ -66,7 +67,7 @@ def write_cif(results: CampaignResults, chosen: Sequence[Chosen], path: Path) ->
         structure.remove_oxidation_states()
         head = "".join(f"# {key}: {value}\n" for key, value in provenance(results, one).items() if value is not None)
         file = path / f"{stem(one)}.cif"
-        file.write_text(head + structure.to(fmt="cif"), encoding="utf-8")
+        write_file(file, head + structure.to(fmt="cif"))
         written.append(file)
     return written
 
@@ -83,7 +84,7 @@ def write_poscar(results: CampaignResults, chosen: Sequence[Chosen], path: Path)
         told = "relaxed" if one.relaxed else "generated"
         comment = f"{one.row.formula} {told} by ionsieve campaign {results.name} {one.candidate.candidate_id}"
         file = path / f"{stem(one)}.vasp"
-        file.write_text(Poscar(structure, comment=comment, sort_structure=True).get_str(), encoding="utf-8")
+        write_file(file, Poscar(structure, comment=comment, sort_structure=True).get_str())
         written.append(file)
     return written
 
@@ -121,7 +122,7 @@ def write_entries(results: CampaignResults, chosen: Sequence[Chosen], path: Path
             remedy="export structures with --to cif",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(entries, cls=MontyEncoder) + "\n", encoding="utf-8")
+    write_file(path, json.dumps(entries, cls=MontyEncoder) + "\n")
     return [path]
 
 

@@ -25,6 +25,7 @@ from ionsieve.records import (
 )
 from ionsieve.report.exports.select import Chosen
 from ionsieve.report.source import CampaignResults
+from ionsieve.store.folder import write_file
 
 __all__ = ["json_schema", "tables", "write_csv", "write_json", "write_parquet", "write_sqlite"]
 
@@ -48,7 +49,7 @@ def write_csv(results: CampaignResults, chosen: Sequence[Chosen], path: Path) ->
     ids = {c.candidate.candidate_id for c in chosen}
     rows = tuple(row for row in results.ranking.rows if row.candidate_id in ids)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(to_csv(results.ranking.model_copy(update={"rows": rows})), encoding="utf-8")
+    write_file(path, to_csv(results.ranking.model_copy(update={"rows": rows})))
     return [path]
 
 
@@ -108,9 +109,9 @@ def write_json(results: CampaignResults, chosen: Sequence[Chosen], path: Path) -
         },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_file(path, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     schema = path.with_suffix(".schema.json")
-    schema.write_text(json.dumps(json_schema(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    write_file(schema, json.dumps(json_schema(), ensure_ascii=False, indent=1) + "\n")
     return [path, schema]
 
 

@@ -13,6 +13,7 @@ from ionsieve.report.page import POLICY, asset
 from ionsieve.report.sheet.settings import SheetSettings
 from ionsieve.report.sheet.view import SheetView, sheet_view
 from ionsieve.report.source import CampaignResults
+from ionsieve.store.folder import write_file
 
 __all__ = ["sheet_csv", "sheet_html", "write_sheets"]
 
@@ -94,6 +95,6 @@ def write_sheets(
             ("xrd.csv", _xrd_csv(view)),
         ):
             path = folder / f"{stem(one)}.{suffix}"
-            path.write_text(text, encoding="utf-8")
+            write_file(path, text)
             written.append(path)
     return written
