@@ -1,6 +1,6 @@
 """The fault drill: a campaign under random faults must end as if nothing had happened.
 
-    python benchmarks/drill.py [--faults 100] [--small] [--seed 0] [--tmpfs]
+    python benchmarks/drill.py [--faults 100] [--small] [--seed 0] [--no-tmpfs]
 
 A campaign of made-up physics (`ionsieve.testing.null_campaign`: real records, files, checkpoints, workers) runs while
 workers, driver (client, scheduler and nannies are one process) and disk are attacked. Then it is checked that
@@ -277,7 +277,7 @@ def _steps(folder: Path) -> dict[str, list[int]]:
 
 def run_drill(root: Path, *, faults: int, candidates: int, steps: int, seed: int, tmpfs: bool, say=print) -> list[str]:
     """Run the drill in `root`; return what does not hold (nothing, when all is well)."""
-    campaign = null_campaign(candidates, seed=seed, steps=steps, step_s=0.03)
+    campaign = null_campaign(candidates, seed=seed, steps=steps, step_s=0.04)
     calm, wild = root / "calm" / "run", root / "wild" / "run"
     for folder in (calm, wild):
         folder.parent.mkdir(parents=True)
@@ -305,7 +305,7 @@ def _run(calm: Path, wild: Path, campaign: dict, faults: int, seed: int, mounted
     drill = Drill(wild, random.Random(seed), ballast=wild.parent / "ballast" if mounted else None)
     begin = time.monotonic()
     drill.start()
-    done = 0
+    done = at_work = 0
     while done < faults:
         # attack a campaign that moves, not one that is starting: a few steps between one fault and the next
         wanted, patience = drill.steps_done() + drill.random.randrange(1, 12), time.monotonic() + 60
@@ -315,6 +315,7 @@ def _run(calm: Path, wild: Path, campaign: dict, faults: int, seed: int, mounted
             drill.ensure()
             time.sleep(0.05)
         time.sleep(drill.random.uniform(0.0, 0.3))
+        at_work += drill.alive()
         drill.attack()
         done += 1
     (wild.parent / "clock").unlink(missing_ok=True)
@@ -371,8 +372,8 @@ def _run(calm: Path, wild: Path, campaign: dict, faults: int, seed: int, mounted
     for name, n in sorted(drill.counts.items()):
         say(f"| {name.replace('_', ' ')} | {n} |")
     say(
-        f"\n{sum(drill.counts.values())} faults, {drill.starts} starts of the driver, {len(a)} results, "
-        f"{calm_s:.0f} s calm, {wild_s:.0f} s under fire; {repeated} of {sum(map(len, base.values()))} steps repeated "
+        f"\n{sum(drill.counts.values())} faults, {at_work} of them at work, {drill.starts} starts of the driver, "
+        f"{len(a)} results, {calm_s:.0f} s calm, {wild_s:.0f} s under fire; {repeated} of {sum(map(len, base.values()))} steps repeated "
         f"outside damaged runs ({repeated / max(1, interruptions):.2f} a fault; a slice is {slice_steps})"
     )
     return problems
@@ -384,7 +385,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--small", action="store_true", help="5 faults on a small campaign")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tmpfs", action="store_true", help="run on a small tmpfs (root) and fill it at times")
+    parser.add_argument(
+        "--tmpfs",
+        action=argparse.BooleanOptionalAction,
+        default=os.geteuid() == 0,
+        help="run on a small tmpfs and fill it at times (needs root, and is the default for it)",
+    )
     parser.add_argument("--drive", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--keep", type=Path, help="work here and keep the folders")
     told = parser.parse_args(argv)
@@ -392,7 +398,7 @@ def main(argv: list[str] | None = None) -> int:
         return drive(told.drive)
     root = told.keep or Path(tempfile.mkdtemp(prefix="ionsieve-drill-"))
     faults = 5 if told.small else told.faults
-    candidates, steps = (6, 8) if told.small else (16, 20)
+    candidates, steps = (6, 8) if told.small else (44, 40)  # long enough that most faults find it at work
     try:
         problems = run_drill(root, faults=faults, candidates=candidates, steps=steps, seed=told.seed, tmpfs=told.tmpfs)
     finally:
