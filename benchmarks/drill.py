@@ -373,8 +373,9 @@ def _run(calm: Path, wild: Path, campaign: dict, faults: int, seed: int, mounted
         say(f"| {name.replace('_', ' ')} | {n} |")
     say(
         f"\n{sum(drill.counts.values())} faults, {at_work} of them at work, {drill.starts} starts of the driver, "
-        f"{len(a)} results, {calm_s:.0f} s calm, {wild_s:.0f} s under fire; {repeated} of {sum(map(len, base.values()))} steps repeated "
-        f"outside damaged runs ({repeated / max(1, interruptions):.2f} a fault; a slice is {slice_steps})"
+        f"{len(a)} results, {calm_s:.0f} s calm, {wild_s:.0f} s under fire; {repeated} of "
+        f"{sum(map(len, base.values()))} steps repeated outside damaged runs "
+        f"({repeated / max(1, interruptions):.2f} a fault; a slice is {slice_steps})"
     )
     return problems
 
