@@ -45,7 +45,8 @@ def configure_dask(folder: Path) -> None:
             "distributed.nanny.pre-spawn-environ": {
                 **THREADS,
                 "MALLOC_TRIM_THRESHOLD_": "65536",
-                "DASK_LOGGING__DISTRIBUTED": "error",
+                # a worker's trouble with the network is told by the driver; its tracebacks would fill the terminal
+                "DASK_LOGGING__DISTRIBUTED": "critical",
             },
         }
     )
@@ -193,7 +194,9 @@ def _local(folder: Path, stages: str, profile: Profile, n_workers: int | None) -
         )
     except RuntimeError as error:  # a worker died while it started
         raise TransientError("the workers could not be started", cause=str(error), remedy="try again") from error
-    return DaskPool(_client(cluster), folder, stages, owned=[cluster], notes={"where": "local processes"})
+    pool = DaskPool(_client(cluster), folder, stages, owned=[cluster], notes={"where": "local processes"})
+    pool.prepare()
+    return pool
 
 
 def _local_gpu(folder: Path, stages: str, profile: Profile, n_workers: int | None) -> DaskPool:
@@ -233,7 +236,9 @@ def _local_gpu(folder: Path, stages: str, profile: Profile, n_workers: int | Non
         "options": {"host": "127.0.0.1", "dashboard_address": profile.scheduler.dashboard, "dashboard": True},
     }
     cluster = SpecCluster(workers=spec, scheduler=scheduler, silence_logs=False)
-    return DaskPool(_client(cluster), folder, stages, owned=[cluster], notes={"where": f"{len(gpus)} local GPUs"})
+    pool = DaskPool(_client(cluster), folder, stages, owned=[cluster], notes={"where": f"{len(gpus)} local GPUs"})
+    pool.prepare()
+    return pool
 
 
 def _join(folder: Path, stages: str, profile: Profile) -> DaskPool:

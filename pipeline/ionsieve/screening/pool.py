@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ionsieve.errors import SetupError, TransientError
-from ionsieve.screening.worker import Answer, marker_path, time_left_s, work
+from ionsieve.screening.worker import Answer, marker_path, prepare, time_left_s, work
 
 __all__ = ["Bundle", "Completion", "DaskPool", "Pool", "SerialPool", "read_marker"]
 
@@ -206,6 +206,24 @@ class DaskPool:
                 where=str(self._client.scheduler.address if self._client.scheduler else ""),
                 cause="the cluster started none, or each died at once",
                 remedy="look into the logs in the folder's logs/; `ionsieve doctor` checks the machine",
+            )
+
+    def prepare(self) -> None:
+        """Let workers load the heavy libraries while the first tasks are made elsewhere: all but one, and every GPU."""
+        from distributed import fire_and_forget
+
+        gpus = [a for a, w in self._workers.items() if w.get("resources", {}).get("GPU", 0)]
+        for address in gpus or list(self._workers)[1:]:
+            fire_and_forget(
+                self._client.submit(
+                    prepare,
+                    self._stages,
+                    key=f"prepare-{address}",
+                    workers=[address],
+                    pure=False,
+                    retries=0,
+                    resources={"GPU": 1} if gpus else None,
+                )
             )
 
     def capacity(self) -> Mapping[str, int]:

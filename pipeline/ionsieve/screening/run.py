@@ -103,7 +103,6 @@ def check(campaign: Campaign) -> None:
     """
     from ionsieve.errors import Problems, nearest
     from ionsieve.generate import expand, prototypes
-    from ionsieve.potentials.checks import choose_device
     from ionsieve.ranking import read_columns
     from ionsieve.stages.base import potential_preimage, unknown_elements
     from ionsieve.verdicts import Outcome
@@ -137,7 +136,10 @@ def check(campaign: Campaign) -> None:
                 remedy="name another potential (`ionsieve models --elements`), or leave the recipe out",
             )
     potential_preimage(campaign.potential)
-    choose_device(campaign.potential.device)
+    if campaign.potential.device not in ("auto", "cpu"):  # these two are always there: no need to load torch here
+        from ionsieve.potentials.checks import choose_device
+
+        choose_device(campaign.potential.device)
     if campaign.ranking.columns_csv:
         read_columns(campaign.ranking.columns_csv)
     problems.throw()

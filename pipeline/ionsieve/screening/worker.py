@@ -25,7 +25,7 @@ from ionsieve.store import DamagedError, Request, Store
 from ionsieve.store.envelope import Stored
 from ionsieve.store.rows import outcome_of
 
-__all__ = ["Answer", "answer", "marker_path", "time_left_s", "work"]
+__all__ = ["Answer", "Note", "answer", "marker_path", "prepare", "time_left_s", "work"]
 
 MARGIN_S = 30.0
 """Seconds before the end of an allocation at which no work is running any more."""
@@ -81,6 +81,13 @@ def _stages(where: str) -> Mapping[str, Any]:
         module, name = where.split(":")
         _STAGES[where] = getattr(importlib.import_module(module), name)
     return _STAGES[where]
+
+
+def prepare(stages: str) -> None:
+    """Load what the stages will import, so that a worker that waits for its first task does not wait again in it."""
+    for stage in _stages(stages).values():
+        for module in getattr(stage, "libraries", ()):
+            importlib.import_module(module)
 
 
 def time_left_s(environment: Mapping[str, str] = os.environ) -> float | None:

@@ -47,6 +47,8 @@ class Stage:
         Whether it evaluates the potential: such work claims a GPU where there is one.
     run_many
         For stages that do several requests in one forward pass: returns what each came to, in the order asked.
+    libraries
+        Modules that take seconds to load: a worker that has nothing to do yet loads them ahead.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Stage:
     run: StageRun
     uses_device: bool = False
     run_many: Callable[[Sequence[Request], Store, float | None], list[Record | None]] | None = None
+    libraries: tuple[str, ...] = ()
 
 
 def input_key(request: Request, name: str) -> str:

@@ -101,4 +101,5 @@ def identify(potential: object) -> PotentialIdentity:
     )
 
 
-STAGE = Stage(NAME, PHYSICS, RelaxedConfiguration, run, uses_device=True)
+LIBRARIES = ("torch", "ase", "ionsieve.dynamics.relaxation", "ionsieve.potentials.parity")
+STAGE = Stage(NAME, PHYSICS, RelaxedConfiguration, run, uses_device=True, libraries=LIBRARIES)

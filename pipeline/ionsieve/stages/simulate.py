@@ -170,4 +170,5 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
     return records
 
 
-STAGE = Stage(NAME, PHYSICS, RunRecord, run, uses_device=True, run_many=run_many)
+LIBRARIES = ("torch", "ionsieve.dynamics.simulation")
+STAGE = Stage(NAME, PHYSICS, RunRecord, run, uses_device=True, run_many=run_many, libraries=LIBRARIES)
