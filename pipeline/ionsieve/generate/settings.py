@@ -278,15 +278,6 @@ class GenerateSettings(Frozen):
     ordering: OrderingSettings = Field(OrderingSettings(), description="distribution of the ions over the sites")
     checks: CheckSettings = Field(CheckSettings(), description="bounds of the checks on the structures")
 
-    @model_validator(mode="after")
-    def _recipes_are_complete(self) -> Self:
-        """Write the campaign's supercell into what a recipe leaves open: a frozen campaign names every default."""
-        recipes = tuple(
-            r.model_copy(update={"supercell": self.supercell_of(r)}) if r.supercell else r for r in self.recipes
-        )
-        object.__setattr__(self, "recipes", recipes)
-        return self
-
     def compensation_of(self, recipe: Recipe) -> CompensationSettings:
         """The recipe's compensation, or the campaign's."""
         return recipe.compensation if recipe.compensation is not None else self.compensation

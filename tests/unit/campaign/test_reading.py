@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ionsieve.campaign import Campaign, find_campaign, load_campaign, parse_campaign
+from ionsieve.campaign import find_campaign, load_campaign, parse_campaign
 from ionsieve.errors import InputError, ProblemsError
 from ionsieve.generate import expand
 from ionsieve.resources import data_folder
@@ -144,16 +144,3 @@ def test_reading_a_campaign_imports_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
-
-
-def test_a_frozen_campaign_generates_the_same():
-    """What a recipe leaves open comes from the campaign, also after the campaign went to JSON with all its defaults."""
-    campaign = parse_campaign(
-        "name: x\ngenerate:\n  supercell: {min_image_A: 6.0, max_atoms: 90}\n  recipes:\n"
-        "    - prototype: Na3OCl_Pm-3m\n      supercell: {matrix: [2, 2, 2]}\npotential: {name: pair-ionic}\n"
-    )
-    again = Campaign.model_validate(campaign.model_dump(mode="json"))
-    for told in (campaign, again):
-        supercell = told.generate.supercell_of(told.generate.recipes[0])
-        assert (supercell.min_image_A, supercell.max_atoms) == (6.0, 90)
-    assert again == campaign
