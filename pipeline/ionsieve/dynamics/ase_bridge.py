@@ -9,6 +9,7 @@ import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
+from numpy.typing import NDArray
 
 from ionsieve.potentials.base import Potential
 from ionsieve.systems import Batch
@@ -20,6 +21,11 @@ class BatchCalculator(Calculator):  # type: ignore[misc]
     """Energy, forces and stress of one system through `Potential.evaluate`.
 
     The stress is evaluated only when it is asked for.
+
+    Attributes
+    ----------
+    force_disagreement
+        (N,) eV/Å, of a committee at the last evaluation; None without one.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
@@ -27,6 +33,7 @@ class BatchCalculator(Calculator):  # type: ignore[misc]
     def __init__(self, potential: Potential) -> None:
         super().__init__()
         self.potential = potential
+        self.force_disagreement: NDArray[np.float64] | None = None
 
     def calculate(
         self,
@@ -47,4 +54,6 @@ class BatchCalculator(Calculator):  # type: ignore[misc]
         }
         if evaluation.stresses is not None:
             results["stress"] = full_3x3_to_voigt_6_stress(evaluation.stresses[0].detach().cpu().numpy())
+        spread = evaluation.disagreement
+        self.force_disagreement = None if spread is None else spread.double().cpu().numpy()
         self.results = results

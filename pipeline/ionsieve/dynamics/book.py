@@ -9,7 +9,6 @@ between the two publishes again.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
@@ -19,11 +18,19 @@ import torch
 from numpy.typing import NDArray
 
 from ionsieve.dynamics import checkpoint as checkpoints
-from ionsieve.dynamics.guards import Trip, closest_approach_A, find_bonds, framework_mask, framework_rms_A, worst
+from ionsieve.dynamics.guards import (
+    Reading,
+    Trip,
+    closest_approach_A,
+    find_bonds,
+    framework_mask,
+    framework_rms_A,
+    worst,
+)
 from ionsieve.dynamics.integrators import method
-from ionsieve.dynamics.jobs import Job, Progress, Segment, plan, time_step_fs
+from ionsieve.dynamics.jobs import Job, Progress, Segment, identity, plan, time_step_fs
 from ionsieve.dynamics.noise import Stream
-from ionsieve.dynamics.online import OnlineMSD
+from ionsieve.dynamics.online import OnlineMSD, StopRule
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.dynamics.start import for_method, initial_state
 from ionsieve.dynamics.state import MDState, Target
@@ -39,13 +46,9 @@ __all__ = ["Book"]
 #: distances above this are not looked for; the shortest bonds of all electrolytes are below (a cell list of 2.5 Å is
 #: fast)
 CLOSE_A = 2.5
+#: times that a run is asked at most whether its diffusivity is known well enough
+LOOKS = 50
 _OUTCOMES = {outcome.value: outcome for outcome in Outcome}
-
-
-def _digest(job: Job) -> str:
-    atoms = job.atoms
-    parts = (atoms.numbers.astype("<i8"), atoms.positions.astype("<f8"), atoms.cell.array.astype("<f8"))
-    return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
 
 
 class Book:
@@ -57,10 +60,19 @@ class Book:
         What is run, how, and with which potential.
     scalars
         Names of the numbers stored with each frame.
+    rule
+        Tells how well the diffusivity is known, for `settings.stop_relative_error`.
     """
 
-    def __init__(self, job: Job, settings: DynamicsSettings, info: PotentialInfo, scalars: tuple[str, ...]) -> None:
-        self.job, self.settings, self.scalars = job, settings, scalars
+    def __init__(
+        self,
+        job: Job,
+        settings: DynamicsSettings,
+        info: PotentialInfo,
+        scalars: tuple[str, ...],
+        rule: StopRule | None = None,
+    ) -> None:
+        self.job, self.settings, self.scalars, self.rule = job, settings, scalars, rule
         self.segments: tuple[Segment, ...] = plan(job, settings)
         self.dt_fs = time_step_fs(job, settings)
         self.stride = round(settings.frame_interval_fs / self.dt_fs)
@@ -70,23 +82,7 @@ class Book:
         self.n_atoms = len(job.atoms)
         self.step = 0
         self.segment_index = 0
-        self.identity = {
-            "run_id": job.run_id,
-            "seed_names": list(job.seed_names),
-            "temperature_K": job.temperature_K,
-            "segments": [[s.kind, s.integrator, s.steps] for s in self.segments],
-            "potential": info.sha256,
-            "dtype": info.dtype,
-            "engine": settings.engine,
-            "dt_fs": self.dt_fs,
-            "frame_interval_fs": settings.frame_interval_fs,
-            "sample_interval_fs": settings.sample_interval_fs,
-            "tau_fs": settings.tau_fs,
-            "friction_per_ps": settings.friction_per_ps,
-            "chain_length": settings.chain_length,
-            "barostat": [settings.pressure_GPa, settings.barostat_tau_fs, settings.compressibility_per_GPa],
-            "structure_sha256": _digest(job),
-        }
+        self.identity = identity(job, settings, info, self.segments)
         self.potential_name = info.name
         self.state: MDState | None = None
         self.finished = False
@@ -94,6 +90,10 @@ class Book:
         self.seconds = 0.0
         self.max_force = 0.0
         self.min_distance = float("inf")
+        self.disagreement: tuple[float, float] | None = None  # of a committee now: rms over atoms, largest; eV/Å
+        self.max_disagreement: float | None = None
+        self.relative_error: float | None = None
+        self.stopped = False
         self.broken_checks = 0
         self.restarts = 0
         self.cell_sum = np.zeros((3, 3))
@@ -102,9 +102,10 @@ class Book:
         self.volume_start = float(job.atoms.cell.volume)
         self.last_good = 0
         self.mobile_mask = np.isin(np.array(job.atoms.get_chemical_symbols()), list(job.mobile))
-        self.sample_stride = round(settings.sample_interval_fs / self.dt_fs) if settings.sample_interval_fs else 0
-        if not self.mobile_mask.any():
-            self.sample_stride = 0
+        samples_fs = settings.sample_interval_fs
+        if samples_fs is None and settings.stop_relative_error is not None:
+            samples_fs = settings.frame_interval_fs
+        self.sample_stride = round(samples_fs / self.dt_fs) if samples_fs and self.mobile_mask.any() else 0
         self.online: OnlineMSD | None = OnlineMSD(int(self.mobile_mask.sum())) if self.sample_stride else None
         self._pending: list[tuple[NDArray[Any], ...]] = []
         self._writer: Writer | None = None
@@ -129,6 +130,8 @@ class Book:
             self.seconds, self.max_force = memory["seconds"], memory["max_force"]
             self.min_distance = memory["min_distance"] if memory["min_distance"] is not None else float("inf")
             self.broken_checks, self.cell_count = memory["broken_checks"], memory["cell_count"]
+            self.max_disagreement = memory.get("max_disagreement")
+            self.relative_error, self.stopped = memory.get("relative_error"), memory.get("stopped", False)
             self.restarts = memory["restarts"] + (not self.finished)
             if memory["trip"]:
                 self.trip = Trip(_OUTCOMES[memory["trip"][0]], memory["trip"][1])
@@ -183,6 +186,13 @@ class Book:
     def in_segment(self) -> int:
         """Steps done in the segment under way."""
         return self.step - int(self.starts[self.segment_index])
+
+    @property
+    def own_state(self) -> MDState:
+        """The state, while the book holds it."""
+        if self.state is None:
+            raise BugError("the state of this run is with the fleet, or not made yet", key=self.job.run_id)
+        return self.state
 
     @property
     def producing(self) -> bool:
@@ -270,15 +280,7 @@ class Book:
             {k: np.array([v]) for k, v in scalars.items()},
         )
 
-    def guard(
-        self,
-        *,
-        temperature_K: float,
-        energy_eV: float,
-        force_eV_per_A: float,
-        positions: NDArray[np.float64],
-        cell: NDArray[np.float64],
-    ) -> Trip | None:
+    def guard(self, reading: Reading, positions: NDArray[np.float64], cell: NDArray[np.float64]) -> Trip | None:
         """Check the bounds at a guard point and remember it as good, or return how the run ends."""
         guards = self.settings.guards
         finite = bool(np.isfinite(positions).all())
@@ -288,11 +290,9 @@ class Book:
         volume = abs(float(np.linalg.det(cell)))
         trip = worst(
             guards,
-            temperature_K=temperature_K,
+            reading if finite else replace(reading, energy_eV=float("nan")),
             target_K=self.job.temperature_K,
             dof=self.stream.dof,
-            energy_eV=energy_eV if finite else float("nan"),
-            force_eV_per_A=force_eV_per_A,
             distance_A=distance,
             volume_change_percent=100 * (volume / self.volume_start - 1),
             framework_A=framework_rms_A(positions, self.reference, self.mask) if finite and self.producing else 0.0,
@@ -311,9 +311,28 @@ class Book:
                 )
         if trip is None:
             self.last_good = self.step
-            self.max_force = max(self.max_force, force_eV_per_A)
+            self.max_force = max(self.max_force, reading.force_eV_per_A)
             self.min_distance = min(self.min_distance, distance)
+            if reading.disagreement_eV_per_A is not None:
+                self.max_disagreement = max(self.max_disagreement or 0.0, reading.disagreement_eV_per_A)
         return trip
+
+    def known_well_enough(self) -> bool:
+        """Whether production may end at this guard point because the diffusivity is known to `stop_relative_error`.
+
+        The answer depends on the step and the samples alone: it is the same in any batch and after any restart.
+        """
+        wanted, done = self.settings.stop_relative_error, self.in_segment
+        if wanted is None or self.rule is None or self.online is None or not self.producing:
+            return False
+        every = max(self.segment.steps // LOOKS, 1)
+        early = done * self.dt_fs < 1000.0 * self.settings.stop_after_ps
+        if early or done // every == (done - self.settings.guard_steps) // every:
+            return False
+        error = self.rule(self.online.running(self.sample_stride * self.dt_fs * 1e-3))
+        self.relative_error = float(error) if error is not None and np.isfinite(error) else None
+        self.stopped = self.relative_error is not None and self.relative_error <= wanted
+        return self.stopped
 
     def next_segment(self) -> None:
         """Step into the next segment; after NPT the cell becomes its average."""
@@ -358,6 +377,9 @@ class Book:
                 "broken_checks": self.broken_checks,
                 "cell_count": self.cell_count,
                 "restarts": self.restarts,
+                "max_disagreement": self.max_disagreement,
+                "relative_error": self.relative_error,
+                "stopped": self.stopped,
                 "trip": [self.trip.outcome.value, self.trip.reason] if self.trip else None,
             },
             arrays={
@@ -447,13 +469,23 @@ class Book:
         flags: tuple[Flag, ...] = ()
         if self.finished and job.trajectory_path.exists():
             summary, flags = summarise(self)
+        outcome, reason = Outcome.COMPLETED, ""
+        if self.trip is not None:
+            outcome, reason = self.trip.outcome, self.trip.reason
+        elif self.stopped and self.relative_error is not None:
+            outcome = Outcome.STOPPED_EARLY
+            reason = (
+                f"the diffusivity is known to {100 * self.relative_error:.0f} % after "
+                f"{self.in_segment * self.dt_fs * 1e-3:g} of {self.segment.steps * self.dt_fs * 1e-3:g} ps "
+                f"(asked for: {100 * (self.settings.stop_relative_error or 0.0):g} %)"
+            )
         return Progress(
             run_id=job.run_id,
             state=state,
             steps_done=self.step,
             steps_total=self.total,
-            outcome=self.trip.outcome if self.trip else Outcome.COMPLETED,
-            reason=self.trip.reason if self.trip else "",
+            outcome=outcome,
+            reason=reason,
             summary=summary,
             flags=flags,
             trajectory=job.trajectory_path,

@@ -7,6 +7,7 @@ what                bound                                              outcome
 non-finite          energy, kinetic energy, force                      ``exploded``
 temperature         max_temperature_factor times the target            ``exploded``
 force               max_force_eV_per_A                                 ``exploded``
+committee           max_force_disagreement_eV_per_A                    ``exploded``
 closest approach    min_distance_A                                     ``exploded``
 volume (NPT)        max_volume_change_percent                          ``exploded``
 framework           max_framework_rms_A since the start of production  ``melted``
@@ -34,13 +35,16 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 __all__ = [
+    "NOT_FINITE",
     "Bonds",
+    "Reading",
     "Trip",
     "closest_approach_A",
     "find_bonds",
     "framework_mask",
     "max_forces",
     "temperature_bound_K",
+    "too_hot",
     "worst",
 ]
 
@@ -51,6 +55,28 @@ class Trip:
 
     outcome: Outcome
     reason: str
+
+
+#: how a run ends whose numbers are none
+NOT_FINITE = Trip(Outcome.EXPLODED, "energy, temperature or a force is not a finite number")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the guards look at, of one system at one step.
+
+    Attributes
+    ----------
+    temperature_K, energy_eV, force_eV_per_A
+        Kinetic temperature, potential energy, largest force on an atom.
+    disagreement_eV_per_A
+        Largest disagreement of a committee about an atom's force; None without a committee.
+    """
+
+    temperature_K: float
+    energy_eV: float
+    force_eV_per_A: float
+    disagreement_eV_per_A: float | None = None
 
 
 @dataclass(frozen=True)
@@ -133,32 +159,41 @@ def temperature_bound_K(settings: GuardSettings, target_K: float, dof: float) ->
     return target_K * (settings.max_temperature_factor + 6.0 * math.sqrt(2.0 / dof))
 
 
+def too_hot(temperature_K: float, target_K: float, bound_K: float) -> Trip:
+    """Return how a run ends whose kinetic temperature passed its bound."""
+    return Trip(
+        Outcome.EXPLODED,
+        f"kinetic temperature {temperature_K:.0f} K against a target of {target_K:.0f} K (bound: {bound_K:.0f} K)",
+    )
+
+
 def worst(
     settings: GuardSettings,
+    reading: Reading,
     *,
-    temperature_K: float,
     target_K: float,
     dof: float,
-    energy_eV: float,
-    force_eV_per_A: float,
     distance_A: float,
     volume_change_percent: float,
     framework_A: float,
 ) -> Trip | None:
     """Return the first bound that is passed, or None. Numbers of one system; NaN trips."""
-    s = settings
-    if not np.isfinite([temperature_K, energy_eV, force_eV_per_A]).all():
-        return Trip(Outcome.EXPLODED, "energy, temperature or a force is not a finite number")
+    s, r = settings, reading
+    if not np.isfinite([r.temperature_K, r.energy_eV, r.force_eV_per_A]).all():
+        return NOT_FINITE
     bound = temperature_bound_K(s, target_K, dof)
-    if temperature_K > bound:
+    if r.temperature_K > bound:
+        return too_hot(r.temperature_K, target_K, bound)
+    if r.force_eV_per_A > s.max_force_eV_per_A:
         return Trip(
             Outcome.EXPLODED,
-            f"kinetic temperature {temperature_K:.0f} K against a target of {target_K:.0f} K (bound: {bound:.0f} K)",
+            f"a force of {r.force_eV_per_A:.1f} eV/Å (bound: {s.max_force_eV_per_A:g})",
         )
-    if force_eV_per_A > s.max_force_eV_per_A:
+    if r.disagreement_eV_per_A is not None and not r.disagreement_eV_per_A <= s.max_force_disagreement_eV_per_A:
         return Trip(
             Outcome.EXPLODED,
-            f"a force of {force_eV_per_A:.1f} eV/Å (bound: {s.max_force_eV_per_A:g})",
+            f"the committee's forces on an atom disagree by {r.disagreement_eV_per_A:.2f} eV/Å "
+            f"(bound: {s.max_force_disagreement_eV_per_A:g})",
         )
     if distance_A < s.min_distance_A:
         return Trip(Outcome.EXPLODED, f"two atoms came as close as {distance_A:.2f} Å (bound: {s.min_distance_A:g})")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.errors import InputError
@@ -14,7 +18,9 @@ from ionsieve.verdicts import Flag, Outcome
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Job", "Progress", "Segment", "plan"]
+    from ionsieve.potentials.base import PotentialInfo
+
+__all__ = ["Job", "Progress", "Segment", "identity", "plan"]
 
 
 @dataclass(frozen=True)
@@ -73,8 +79,9 @@ class Progress:
     Attributes
     ----------
     state
-        ``done``: ran to its end. ``unfinished``: checkpoint saved, ask again. ``failed``: a guard ended it; `outcome`
-        and `reason` say why and the trajectory holds the frames up to the last good guard point.
+        ``done``: ran to its end, or was known well enough before (`outcome` says which). ``unfinished``: checkpoint
+        saved, ask again. ``failed``: a guard ended it; `outcome` and `reason` say why and the trajectory holds the
+        frames up to the last good guard point.
     steps_done, steps_total
         Over all segments.
     trajectory
@@ -145,3 +152,30 @@ def plan(job: Job, settings: DynamicsSettings) -> tuple[Segment, ...]:
         Segment("produce", settings.integrator, produce),
     )
     return tuple(s for s in segments if s.steps)
+
+
+def identity(job: Job, settings: DynamicsSettings, info: PotentialInfo, segments: Sequence[Segment]) -> dict[str, Any]:
+    """Return what a run is, in plain JSON: a checkpoint of another identity is refused."""
+    atoms = job.atoms
+    parts = (atoms.numbers.astype("<i8"), atoms.positions.astype("<f8"), atoms.cell.array.astype("<f8"))
+    structure = hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
+    known = {
+        "run_id": job.run_id,
+        "seed_names": list(job.seed_names),
+        "temperature_K": job.temperature_K,
+        "segments": [[s.kind, s.integrator, s.steps] for s in segments],
+        "potential": info.sha256,
+        "dtype": info.dtype,
+        "engine": settings.engine,
+        "dt_fs": time_step_fs(job, settings),
+        "frame_interval_fs": settings.frame_interval_fs,
+        "sample_interval_fs": settings.sample_interval_fs,
+        "tau_fs": settings.tau_fs,
+        "friction_per_ps": settings.friction_per_ps,
+        "chain_length": settings.chain_length,
+        "barostat": [settings.pressure_GPa, settings.barostat_tau_fs, settings.compressibility_per_GPa],
+        "structure_sha256": structure,
+    }
+    if settings.stop_relative_error is not None:
+        known["stop"] = [settings.stop_relative_error, settings.stop_after_ps]
+    return known

@@ -60,6 +60,12 @@ class GuardSettings(Frozen):
     max_force_eV_per_A: float = Field(
         default=60.0, gt=0, description="Largest force on an atom. Thermal forces at 1500 K stay below 20 eV/Å."
     )
+    max_force_disagreement_eV_per_A: float = Field(
+        default=2.0,
+        gt=0,
+        description="Largest disagreement of a committee about the force on an atom (standard deviation over members); "
+        "active learning calls 0.2 to 0.4 eV/Å new ground, 2 eV/Å is no longer a prediction. Committees only.",
+    )
     min_distance_A: float = Field(
         default=0.5,
         ge=0,
@@ -112,8 +118,18 @@ class DynamicsSettings(Frozen):
     sample_interval_fs: float | None = Field(
         default=None,
         gt=0,
-        description="Time between samples of the running MSD (batch engine), finer than the stored frames: a "
-        "screening run may then store few frames. None: no running MSD.",
+        description="Time between samples of the running MSD, finer than the stored frames: a screening run may then "
+        "store few frames. None: no running MSD, or the stored frames where `stop_relative_error` needs one.",
+    )
+    stop_relative_error: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="Relative standard error of the tracer diffusivity at which a run ends early and makes room for "
+        "a waiting one; 0.2 is enough for most rankings. None: every run goes to its end.",
+    )
+    stop_after_ps: float = Field(
+        default=10.0, gt=0, description="Production before which no run ends early, however large its diffusivity."
     )
     tau_fs: float = Field(
         default=200.0, gt=0, description="Time constant of CSVR and Nose-Hoover: twice a vibration, far below a jump."

@@ -10,6 +10,7 @@ import numpy as np
 from ionsieve.dynamics.book import Book
 from ionsieve.dynamics.guards import Trip
 from ionsieve.dynamics.jobs import Job, Progress
+from ionsieve.dynamics.online import StopRule
 from ionsieve.dynamics.packing import Capacity
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.errors import InputError
@@ -27,6 +28,7 @@ def simulate(
     deadline_s: float | None = None,
     stop: Callable[[], bool] | None = None,
     capacity: Capacity | None = None,
+    rule: StopRule | None = None,
 ) -> list[Progress]:
     """Run molecular dynamics of all jobs, continuing each from its checkpoint.
 
@@ -49,6 +51,8 @@ def simulate(
     capacity
         What fits into one forward pass; by default measured where the device is CUDA (a few small forward passes, kept
         on disk for the next time), `settings.batch_atoms_cpu` on a CPU, `settings.batch_atoms` elsewhere.
+    rule
+        Tells how well the diffusivity of a run under way is known; needed by `settings.stop_relative_error`.
 
     Returns
     -------
@@ -59,7 +63,7 @@ def simulate(
     Raises
     ------
     InputError
-        When jobs share a folder, or a cell or length makes no sense.
+        When jobs share a folder, a cell or length makes no sense, or runs shall end early without a `rule`.
     DataError
         When a folder holds the checkpoint of another run, or a damaged one.
     TransientError
@@ -69,6 +73,12 @@ def simulate(
     folders = [job.folder.resolve() for job in jobs]
     if len(set(folders)) != len(folders):
         raise InputError("two jobs share a folder", expected="one folder a run")
+    if settings.stop_relative_error is not None and rule is None:
+        raise InputError(
+            "runs shall end when their diffusivity is known, and nothing tells how well it is",
+            key="stop_relative_error",
+            remedy="give `simulate` a rule (ionsieve.transport.relative_error is one), or take the setting out",
+        )
     from ionsieve.dynamics.engines.ase import ASEEngine
     from ionsieve.dynamics.engines.batch import BatchEngine
 
@@ -77,7 +87,7 @@ def simulate(
         engine = ASEEngine(potential, settings)
     else:
         engine = BatchEngine(potential, settings, capacity or _capacity(jobs, potential, settings))
-    books = [Book(job, settings, potential.info, engine.scalars) for job in jobs]
+    books = [Book(job, settings, potential.info, engine.scalars, rule) for job in jobs]
     refused = {book: reason for book in books if (reason := _unknown(book.job, potential))}
 
     def should_stop(block_s: float) -> bool:

@@ -48,6 +48,7 @@ def summarise(book: Book) -> tuple[RunSummary, tuple[Flag, ...]]:
     data = {name: np.concatenate(parts) for name, parts in columns.items()}
     temperature = data["temperature"]
     n = book.n_atoms
+    disagreement = data.get("force_disagreement")
     drift = _drift(data["conserved"], t) if "conserved" in data else None
     flags: list[Flag] = []
     mean_T = float(temperature.mean())
@@ -68,6 +69,9 @@ def summarise(book: Book) -> tuple[RunSummary, tuple[Flag, ...]]:
         volume_A3=float(np.concatenate(volumes).mean()),
         max_force_eV_per_A=book.max_force or None,
         min_distance_A=book.min_distance if np.isfinite(book.min_distance) else None,
+        force_disagreement_eV_per_A=float(disagreement.mean()) if disagreement is not None else None,
+        max_force_disagreement_eV_per_A=book.max_disagreement,
+        relative_error_D=book.relative_error,
         cpu_seconds=book.seconds,
         seconds_per_step=book.seconds / book.step if book.step else None,
     )

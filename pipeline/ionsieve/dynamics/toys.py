@@ -8,6 +8,7 @@ distribution of the volume follows by quadrature. A quartic term makes it anharm
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -83,9 +84,10 @@ class HarmonicLattice:
         self._first, self._second = torch.tensor(first), torch.tensor(second)
         self._image = torch.tensor(np.array(image), dtype=torch.float64)
         self._rest = torch.tensor(np.array(rest), dtype=torch.float64)
+        name = f"harmonic-{n}-{a0_A:g}-{k_eV_per_A2:g}-{quartic_eV_per_A4:g}"
         self.info = PotentialInfo(
-            f"harmonic-{n}-{a0_A:g}-{k_eV_per_A2:g}-{quartic_eV_per_A4:g}",
-            "1" * 64,
+            name,
+            hashlib.sha256(name.encode()).hexdigest(),
             frozenset(range(1, 119)),
             a0_A,
             "float64",

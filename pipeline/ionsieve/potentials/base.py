@@ -33,6 +33,8 @@ class PotentialInfo:
         Of the weights.
     cite
         DOIs.
+    members
+        Models whose mean it is; above one, evaluations carry their disagreement.
     """
 
     name: str
@@ -44,15 +46,21 @@ class PotentialInfo:
     version: str = ""
     licence: str = ""
     cite: tuple[str, ...] = field(default=())
+    members: int = 1
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Energies (S,) eV; forces (N, 3) eV/Å; stresses (S, 3, 3) eV/Å³, ASE's sign (dE/dstrain/V), or None."""
+    """Energies (S,) eV; forces (N, 3) eV/Å; stresses (S, 3, 3) eV/Å³, ASE's sign (dE/dstrain/V), or None.
+
+    `disagreement` (N,) eV/Å: of a committee about the force on each atom, sqrt(sum_c var_m F_c) with the unbiased
+    variance over members m and components c; None of a single model.
+    """
 
     energies: Tensor
     forces: Tensor
     stresses: Tensor | None = None
+    disagreement: Tensor | None = None
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Several models of one kind: their mean, and how far their forces disagree."""
+"""Several models of one kind: their mean, and how far their forces disagree (`Evaluation.disagreement`)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from ionsieve.errors import InputError
 from ionsieve.potentials.base import Evaluation, Potential, PotentialInfo
@@ -21,7 +20,7 @@ __all__ = ["CommitteePotential"]
 
 
 class CommitteePotential:
-    """The mean of its members, with their force disagreement after each evaluation.
+    """The mean of its members, with their force disagreement in each evaluation.
 
     Parameters
     ----------
@@ -52,31 +51,23 @@ class CommitteePotential:
             sha256=hashlib.sha256("".join(digests).encode()).hexdigest(),
             elements=frozenset.intersection(*(member.info.elements for member in members)),
             cutoff_A=max(member.info.cutoff_A for member in members),
+            members=len(members),
         )
-        self._disagreement: Tensor | None = None
 
     @property
     def info(self) -> PotentialInfo:
         """Identity and range: elements that all members know, digest over all weights."""
         return self._info
 
-    @property
-    def force_disagreement(self) -> Tensor | None:
-        """(N,) eV/Å, of the last batch: standard deviation of the members' forces on each atom, over components.
-
-        sqrt(sum_c var_m F_c) with the unbiased variance over members; None before the first evaluation.
-        """
-        return self._disagreement
-
     def evaluate(self, batch: Batch, *, stress: bool = False) -> Evaluation:
         """See `Potential.evaluate`."""
         results = [member.evaluate(batch, stress=stress) for member in self.members]
         forces = torch.stack([result.forces for result in results])
-        self._disagreement = forces.var(dim=0, correction=1).sum(dim=1).sqrt()
         stresses = None
         if stress:
             stresses = torch.stack([r.stresses for r in results if r.stresses is not None]).mean(0)
-        return Evaluation(torch.stack([r.energies for r in results]).mean(0), forces.mean(0), stresses)
+        disagreement = forces.var(dim=0, correction=1).sum(dim=1).sqrt()
+        return Evaluation(torch.stack([r.energies for r in results]).mean(0), forces.mean(0), stresses, disagreement)
 
     def as_ase(self) -> Calculator:
         """Return ASE's mean of the members' own calculators."""

@@ -69,6 +69,7 @@ class ScaledPotential:
             inner.energies * self.scale,
             inner.forces * self.scale,
             None if inner.stresses is None else inner.stresses * self.scale,
+            None if inner.disagreement is None else inner.disagreement * self.scale,
         )
 
     def as_ase(self) -> Calculator:

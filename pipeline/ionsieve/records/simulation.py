@@ -58,7 +58,12 @@ class Run(Record):
 
 
 class RunSummary(Frozen):
-    """Numbers of one production segment, for tables and guards."""
+    """Numbers of one production segment, for tables and guards.
+
+    Of a committee: `force_disagreement_eV_per_A` is the mean over frames of the root mean square over atoms of the
+    standard deviation of its members' forces, the other one the largest seen on an atom at a guard point.
+    `relative_error_D` is the relative standard error of the tracer diffusivity at the last look of the stop rule.
+    """
 
     n_atoms: int
     steps: int
@@ -73,6 +78,9 @@ class RunSummary(Frozen):
     volume_A3: float | None = None
     max_force_eV_per_A: float | None = None
     min_distance_A: float | None = None
+    force_disagreement_eV_per_A: float | None = None
+    max_force_disagreement_eV_per_A: float | None = None
+    relative_error_D: float | None = None
     cpu_seconds: float | None = None
     seconds_per_step: float | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import DynamicsSettings
@@ -11,12 +11,20 @@ from ionsieve.records import Candidate, GeneratedCandidate, Record, RelaxedConfi
 from ionsieve.stages.base import Stage, check_potential, input_key, plain, potential_preimage
 from ionsieve.stages.relax import identify, potential_settings
 from ionsieve.store import Request, Store
+from ionsieve.transport.settings import TransportSettings
 from ionsieve.verdicts import Flag
+
+if TYPE_CHECKING:
+    from ionsieve.dynamics.online import StopRule
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "guarded_framework", "lasting_bonds", "request", "run", "run_id", "run_many"]
 
 #: How work is cut and packed: changes no number, so it is no part of an address; the folder's campaign tells it.
 CARRIAGE = frozenset({"slice_steps", "slice_s", "batch_atoms", "batch_atoms_cpu"})
+#: Settings that stand in an address only where they can change a number: the stop rule when it is on, a committee's
+#: bound when there is one.
+EARLY = frozenset({"stop_relative_error", "stop_after_ps"})
+COMMITTEE = frozenset({"max_force_disagreement_eV_per_A"})
 
 NAME = "simulate"
 PHYSICS = 1
@@ -32,10 +40,14 @@ def _own_settings(campaign: Campaign, family: str) -> Mapping[str, Any]:
         _SHARED.clear()
         held = _SHARED[id(campaign)] = (campaign, {})
     if family not in held[1]:
-        held[1][family] = {
-            "dynamics": plain(campaign.simulate.dynamics_for(family, campaign.dynamics), exclude=CARRIAGE),
-            "potential": potential_preimage(campaign.potential),
-        }
+        dynamics = campaign.simulate.dynamics_for(family, campaign.dynamics)
+        early = dynamics.stop_relative_error is not None
+        asked = dict(plain(dynamics, exclude=CARRIAGE if early else CARRIAGE | EARLY))
+        if not campaign.potential.committee:
+            asked["guards"] = {k: v for k, v in asked["guards"].items() if k not in COMMITTEE}
+        held[1][family] = {"dynamics": asked, "potential": potential_preimage(campaign.potential)}
+        if early:  # when a run ends is then a matter of how its diffusivity is measured
+            held[1][family]["transport"] = plain(campaign.transport, exclude=frozenset({"target_temperature_K"}))
     return held[1][family]
 
 
@@ -62,6 +74,13 @@ def request(
 def run_id(configuration_id: str, temperature_K: float, replica: int) -> str:
     """Readable and unique in a campaign: ``Na3OCl--c0--1200K-r0``."""
     return f"{configuration_id}--{temperature_K:g}K-r{replica}"
+
+
+def stop_rule(settings: TransportSettings) -> StopRule:
+    """Return what tells the engine how well a diffusivity is known: the estimator that will measure it."""
+    from ionsieve.transport import relative_error
+
+    return lambda running: relative_error(running, running.interval_ps, settings=settings)
 
 
 _HALIDES = ("F", "Cl", "Br", "I")
@@ -144,10 +163,12 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
                 polyanions=lasting_bonds(candidate),
             )
         )
+    measured = requests[0].settings.get("transport")
+    rule = None if measured is None else stop_rule(TransportSettings.model_validate(measured))
     identity = identify(potential)
     records: list[Record | None] = []
     for request, this, progress in zip(
-        requests, runs, simulate(jobs, potential, settings, deadline_s=deadline_s), strict=True
+        requests, runs, simulate(jobs, potential, settings, deadline_s=deadline_s, rule=rule), strict=True
     ):
         if progress.state == "unfinished":
             records.append(None)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ionsieve.transport.measuring import Transport, measure
     from ionsieve.transport.nernst_einstein import conductivity, haven_ratio
     from ionsieve.transport.settings import TransportSettings
-    from ionsieve.transport.streaming import StreamedTransport, stream_diffusivity
+    from ionsieve.transport.streaming import StreamedTransport, relative_error, stream_diffusivity
     from ionsieve.transport.window import FitWindow, choose_window
 
 _HOME = {
@@ -53,6 +53,7 @@ _HOME = {
     "measure": "measuring",
     "TransportSettings": "settings",
     "StreamedTransport": "streaming",
+    "relative_error": "streaming",
     "stream_diffusivity": "streaming",
     "FitWindow": "window",
     "choose_window": "window",
@@ -84,6 +85,7 @@ __all__ = [
     "msd_tensor",
     "remove_breathing",
     "remove_drift",
+    "relative_error",
     "stream_diffusivity",
     "unwrap",
     "windowed_moments",

@@ -19,13 +19,13 @@ from ionsieve.records.estimate import Estimate
 from ionsieve.transport.diffusion import Diffusivity, judge, log_log_slope
 from ionsieve.transport.gls import fit_line
 from ionsieve.transport.kernels.displacement import dipole
-from ionsieve.transport.kernels.streaming import MSDStream, StreamedMSD
+from ionsieve.transport.kernels.streaming import MSDStream
 from ionsieve.transport.settings import TransportSettings
 from ionsieve.transport.window import FitWindow
 from ionsieve.units import CM2_PER_S_FROM_A2_PER_PS
-from ionsieve.verdicts import Flag
+from ionsieve.verdicts import Flag, Verdict
 
-__all__ = ["Chunk", "StreamedTransport", "stream_diffusivity"]
+__all__ = ["Chunk", "Moments", "StreamedTransport", "relative_error", "stream_diffusivity"]
 
 
 class Chunk(Protocol):
@@ -46,6 +46,30 @@ class Chunk(Protocol):
     @property
     def symbols(self) -> Sequence[str]:
         """N element symbols."""
+
+
+class Moments(Protocol):
+    """Moments of displacements at some lags; `kernels.streaming.StreamedMSD` and the running MSD of a run are such."""
+
+    @property
+    def lags(self) -> NDArray[np.int64]:
+        """(L,) in frames, ascending."""
+
+    @property
+    def msd_A2(self) -> NDArray[np.float64]:
+        """(L,)."""
+
+    @property
+    def variance_A4(self) -> NDArray[np.float64]:
+        """(L,), of one squared displacement."""
+
+    @property
+    def per_ion_A2(self) -> NDArray[np.float64]:
+        """(L, N)."""
+
+    @property
+    def frames(self) -> int:
+        """Frames seen."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +150,36 @@ def stream_diffusivity(
     return StreamedTransport(judge(tracer, hops=None, settings=settings), tracer, collective, n, volume / frames)
 
 
+def relative_error(moments: Moments, dt_ps: float, *, settings: TransportSettings | None = None) -> float | None:
+    """Relative standard error of the tracer diffusivity that these moments support.
+
+    Parameters
+    ----------
+    moments
+        Of the mobile ions, in the frame of the framework; frames are `dt_ps` apart.
+
+    Returns
+    -------
+    float or None
+        None where the verdict is not yet a value: too few jumps, too short, sub-diffusive.
+    """
+    settings = settings or TransportSettings()
+    jump = settings.jump_length_A or settings.default_jump_length_A
+    n = moments.per_ion_A2.shape[1]
+    if moments.frames < 2 or not n:
+        return None
+    fitted = _fit(moments, dt_ps, jump, settings, n_ions=n, particles=n, normalisation=1.0, window=None)
+    if (
+        not fitted.value
+        or fitted.error is None
+        or judge(fitted, hops=None, settings=settings).kind is not Verdict.VALUE
+    ):
+        return None
+    return fitted.error / fitted.value
+
+
 def _fit(
-    moments: StreamedMSD,
+    moments: Moments,
     dt_ps: float,
     jump: float,
     settings: TransportSettings,

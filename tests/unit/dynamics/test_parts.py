@@ -1,5 +1,6 @@
 """The small parts: plan, noise, packing, guards, checkpoints, outbox, light doors."""
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 
 from ionsieve.dynamics import METHODS, DynamicsSettings, GuardSettings, Job, RelaxSettings, plan
 from ionsieve.dynamics.book import Book
-from ionsieve.dynamics.guards import closest_approach_A, find_bonds, framework_mask, framework_rms_A, worst
+from ionsieve.dynamics.guards import Reading, closest_approach_A, find_bonds, framework_mask, framework_rms_A, worst
 from ionsieve.dynamics.integrators import method
 from ionsieve.dynamics.noise import Stream, atoms3, chi_square, normal
 from ionsieve.dynamics.outbox import Outbox
@@ -149,31 +150,33 @@ def test_lower_bound():
 
 
 def test_worst_has_a_sentence_for_each():
+    guards = GuardSettings()
+    reading = Reading(temperature_K=600.0, energy_eV=-5.0, force_eV_per_A=3.0, disagreement_eV_per_A=0.1)
     good = {
-        "temperature_K": 600.0,
         "target_K": 600.0,
         "dof": 117.0,
-        "energy_eV": -5.0,
-        "force_eV_per_A": 3.0,
         "distance_A": 1.5,
         "volume_change_percent": 1.0,
         "framework_A": 0.3,
     }
-    guards = GuardSettings()
-    assert worst(guards, **good) is None
-    cases = {
-        "temperature_K": (2500.0, Outcome.EXPLODED),
-        "energy_eV": (float("nan"), Outcome.EXPLODED),
-        "force_eV_per_A": (61.0, Outcome.EXPLODED),
-        "distance_A": (0.4, Outcome.EXPLODED),
-        "volume_change_percent": (-41.0, Outcome.EXPLODED),
-        "framework_A": (2.6, Outcome.MELTED),
-    }
-    for key, (value, outcome) in cases.items():
-        trip = worst(guards, **{**good, key: value})
-        assert trip is not None
-        assert trip.outcome is outcome
-    assert worst(guards, **{**good, "temperature_K": 1900.0}) is None  # 3 T and no more than a fluctuation
+    assert worst(guards, reading, **good) is None
+    assert worst(guards, dataclasses.replace(reading, disagreement_eV_per_A=None), **good) is None
+    for key, value in {
+        "temperature_K": 2500.0,
+        "energy_eV": float("nan"),
+        "force_eV_per_A": 61.0,
+        "disagreement_eV_per_A": 2.1,
+    }.items():
+        assert worst(guards, dataclasses.replace(reading, **{key: value}), **good).outcome is Outcome.EXPLODED
+    for key, value, outcome in (
+        ("distance_A", 0.4, Outcome.EXPLODED),
+        ("volume_change_percent", -41.0, Outcome.EXPLODED),
+        ("framework_A", 2.6, Outcome.MELTED),
+    ):
+        assert worst(guards, reading, **{**good, key: value}).outcome is outcome
+    # 3 T and no more than a fluctuation
+    assert worst(guards, dataclasses.replace(reading, temperature_K=1900.0), **good) is None
+    assert worst(guards, dataclasses.replace(reading, disagreement_eV_per_A=float("nan")), **good) is not None
 
 
 def test_geometry_of_the_guards():

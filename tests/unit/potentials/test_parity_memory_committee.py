@@ -220,7 +220,7 @@ def test_a_committee_is_its_mean_and_knows_its_disagreement(salt: Atoms, committ
     )
     potential = load(settings)
     assert isinstance(potential, CommitteePotential)
-    assert potential.force_disagreement is None
+    assert potential.info.members == 2
     batch = Batch.from_atoms([salt, salt * (2, 1, 1)])
     result = potential.evaluate(batch, stress=True)
     members = [
@@ -231,8 +231,9 @@ def test_a_committee_is_its_mean_and_knows_its_disagreement(salt: Atoms, committ
     assert torch.allclose(result.forces, forces.mean(0))
     assert torch.allclose(result.energies, torch.stack([m.energies for m in members]).mean(0))
     expected = ((forces - forces.mean(0)) ** 2).sum(0).sum(1).sqrt()  # divided by members - 1 = 1
-    assert potential.force_disagreement is not None
-    assert torch.allclose(potential.force_disagreement, expected)
+    assert result.disagreement is not None
+    assert torch.allclose(result.disagreement, expected)
+    assert members[0].disagreement is None
     salt.calc = potential.as_ase()
     assert np.abs(salt.get_forces() - result.forces[: len(salt)].numpy()).max() < 1e-8
     assert check_parity(potential, salt, seed=1).passed

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ionsieve.dynamics.ase_bridge import BatchCalculator
 from ionsieve.dynamics.book import Book
-from ionsieve.dynamics.guards import Trip
+from ionsieve.dynamics.guards import Reading, Trip
 from ionsieve.dynamics.integrators import method
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.dynamics.start import degrees_of_freedom
@@ -32,15 +32,11 @@ from ionsieve.verdicts import Outcome
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["SCALARS", "ASEEngine"]
-
-SCALARS = ("temperature", "potential_energy")
+__all__ = ["ASEEngine"]
 
 
 class ASEEngine:
     """Advances books one by one with ASE."""
-
-    scalars = SCALARS
 
     def __init__(self, potential: Potential, settings: DynamicsSettings) -> None:
         if settings.integrator not in ("csvr", "nose_hoover", "baoab", "nve"):
@@ -48,6 +44,8 @@ class ASEEngine:
                 f"the ase engine has no {settings.integrator!r}", expected="csvr, nose_hoover, baoab or nve"
             )
         self.potential, self.settings = potential, settings
+        committee = ("force_disagreement",) if potential.info.members > 1 else ()
+        self.scalars = ("temperature", "potential_energy", *committee)
 
     def run(self, books: Sequence[Book], should_stop: Callable[[float], bool]) -> None:
         """Advance each book to its end, or until `should_stop(seconds of a block)` at a guard point."""
@@ -88,11 +86,13 @@ class ASEEngine:
                 fresh = generator(*book.job.seed_names, "ase", step=book.step)
                 random.bit_generator.state = fresh.bit_generator.state
                 count = book.until_guard()
-                due = book.due(book.step, count)
+                due, samples = book.due(book.step, count), book.samples_due(book.step, count)
                 frames, refusal = [], ""
                 try:
                     for k in range(count):
                         dynamics.run(1)
+                        if samples[k]:
+                            book.sample(atoms.positions[None])
                         if due[k]:
                             frames.append((book.step + k + 1, atoms.positions.copy(), self._scalars(atoms, book)))
                 except ValueError as error:
@@ -116,6 +116,9 @@ class ASEEngine:
                     return longest, False
                 if book.in_segment == book.segment.steps:
                     break
+                if book.known_well_enough():
+                    book.end(None, self._state(book, atoms, bath))()
+                    return longest, False
                 late = should_stop(longest)
                 elapsed = time.perf_counter() - last_save
                 if late or since >= self.settings.slice_steps or elapsed >= self.settings.slice_s:
@@ -174,20 +177,24 @@ class ASEEngine:
         return 2.0 * self._kinetic(atoms) / (float(book.state.dof[0]) * BOLTZMANN_EV_PER_K)
 
     def _scalars(self, atoms: Atoms, book: Book) -> dict[str, float]:
-        return {
+        scalars = {
             "temperature": self._temperature(atoms, book),
             "potential_energy": float(atoms.get_potential_energy()),
         }
+        spread = atoms.calc.force_disagreement
+        if spread is not None:
+            scalars["force_disagreement"] = float(np.sqrt((spread * spread).mean()))
+        return scalars
 
     def _guard(self, book: Book, atoms: Atoms) -> Trip | None:
-        forces = atoms.get_forces()
-        return book.guard(
-            temperature_K=self._temperature(atoms, book),
-            energy_eV=float(atoms.get_potential_energy()),
-            force_eV_per_A=float(np.sqrt((forces * forces).sum(axis=1)).max()),
-            positions=atoms.positions,
-            cell=atoms.cell.array,
+        forces, spread = atoms.get_forces(), atoms.calc.force_disagreement
+        reading = Reading(
+            self._temperature(atoms, book),
+            float(atoms.get_potential_energy()),
+            float(np.sqrt((forces * forces).sum(axis=1)).max()),
+            None if spread is None else float(spread.max()),
         )
+        return book.guard(reading, atoms.positions, atoms.cell.array)
 
     @staticmethod
     def _state(book: Book, atoms: Atoms, bath: dict[str, NDArray[np.float64]]) -> MDState:
