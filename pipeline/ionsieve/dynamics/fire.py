@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from ionsieve.dynamics.integrators.crescale import trace
-from ionsieve.dynamics.integrators.crescale_anisotropic import apply, exponential, product
+from ionsieve.dynamics.integrators.crescale_anisotropic import exponential, product, times
 from ionsieve.dynamics.settings import RelaxSettings
 from ionsieve.dynamics.state import volumes_A3
 from ionsieve.potentials.base import Potential
@@ -198,5 +198,5 @@ def _advance(active: _Active, f: Tensor, f_cell: Tensor) -> None:
     move = limit[index][:, None] * move
     stretch = exponential(limit[:, None, None] * eta)
     active.batch = Batch(
-        apply(batch.positions, stretch, index) + move, product(batch.cells, stretch), batch.numbers, index
+        times(batch.positions, stretch, index) + move, product(batch.cells, stretch), batch.numbers, index
     )

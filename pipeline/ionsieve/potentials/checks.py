@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from ionsieve.errors import InputError, SetupError, nearest
+from ionsieve.errors import InputError, SetupError
 from ionsieve.potentials.base import PotentialInfo
 from ionsieve.potentials.symbols import symbol
 
-__all__ = ["check_elements", "check_stress_cells", "choose_device", "unknown_name"]
+__all__ = ["check_elements", "check_stress_cells", "choose_device"]
 
 
 @lru_cache(maxsize=64)
@@ -83,15 +82,3 @@ def choose_device(wanted: str) -> str:
     if wanted == "mps" and not torch.backends.mps.is_available():
         raise SetupError("this machine has no MPS device", key="potential.device", found=wanted, remedy="device: auto")
     return wanted
-
-
-def unknown_name(name: str, known: Sequence[str]) -> InputError:
-    """Return the error for a model name that nobody knows."""
-    close = nearest(name, known)
-    return InputError(
-        "no model of this name is known",
-        key="potential.name",
-        found=name,
-        expected=", ".join(known) + ", mace or chgnet or sevennet with `path`, ase:module:factory",
-        remedy=f"did you mean {close!r}?" if close else "`ionsieve models` lists them",
-    )

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-__all__ = ["AngleMessage", "AngleUpdate", "AtomMessage", "AtomPlan", "Gate", "Workspace", "centred"]
+__all__ = ["AngleMessage", "AnglePlan", "AngleUpdate", "AtomMessage", "AtomPlan", "Gate", "Workspace", "centred"]
 
 #: rows of a block on the CPU: 2 x 64 float32 columns of 2048 rows are one megabyte.
 _BLOCK = 2048
@@ -85,7 +85,7 @@ class Gate:
     def forward(self, pre: Tensor, unit: Tensor, scale: Tensor, wide: Tensor, out: Tensor) -> None:
         """Write the message (n, width) of the first layer's output `pre` (n, 2 width) into `out`.
 
-        `unit` (n, 2 width; may be `pre` itself where there is no hidden layer) and `scale` (n, 2) receive z and r for
+        `unit` (n, 2 width; `pre` itself where there is no hidden layer) and `scale` (n, 2) receive z and r for
         the backward pass; `wide` is scratch.
         """
         rows, width = out.shape
@@ -93,8 +93,6 @@ class Gate:
             torch.ops.aten.silu.out(pre, out=wide)
             torch.addmm(self.bias[:width], wide[:, :width], self.core, out=unit[:, :width])
             torch.addmm(self.bias[width:], wide[:, width:], self.gate, out=unit[:, width:])
-        elif unit.data_ptr() != pre.data_ptr():
-            unit.copy_(pre)
         halves = unit.view(rows, 2, width)
         torch.linalg.vector_norm(halves, dim=2, out=scale)
         scale.square_().mul_(1.0 / width).add_(self.eps).rsqrt_()
@@ -154,6 +152,41 @@ class _Scratch:
         self.narrow = [space.get(f"narrow{k}", rows, width, like) for k in range(5)]
 
 
+class _Pass:
+    """One gated layer under way: its weights, and the buffers that its backward pass will need.
+
+    Parameters
+    ----------
+    gate, space, name
+        Weights; buffers; the name under which they are kept.
+    total
+        Rows.
+    like
+        A feature tensor (..., width).
+    """
+
+    def __init__(self, gate: Gate, space: Workspace, name: str, total: int, like: Tensor) -> None:
+        self._gate, self._space, self._width = gate, space, like.shape[1]
+        self.unit = space.get(f"{name}.unit", total, 2 * self._width, like)
+        # without a hidden layer the input is normalised in place
+        self.pre = self.unit if gate.core is None else space.get(f"{name}.pre", total, 2 * self._width, like)
+        self.scale = space.get(f"{name}.scale", total, 2, like)
+
+    def scratch(self, rows: slice) -> _Scratch:
+        """Return scratch tensors for a block of rows."""
+        return _Scratch(self._space, rows.stop - rows.start, self._width, self.scale)
+
+    def forward(self, rows: slice, scratch: _Scratch) -> Tensor:
+        """Return the message of the rows whose first layer's output is in `pre`."""
+        message = scratch.narrow[0]
+        self._gate.forward(self.pre[rows], self.unit[rows], self.scale[rows], scratch.wide[0], message)
+        return message
+
+    def backward(self, rows: slice, grad: Tensor, weight: Tensor | None, scratch: _Scratch) -> tuple[Tensor, Tensor]:
+        """See `Gate.backward`."""
+        return self._gate.backward(grad, weight, self.pre[rows], self.unit[rows], self.scale[rows], scratch)
+
+
 @dataclass(frozen=True)
 class AtomPlan:
     """Directed edges in the order in which blocks are worked through: forth and back of one block of edges.
@@ -196,29 +229,25 @@ class AtomMessage(torch.autograd.Function):
         """centre_rows, neighbour_rows (N, 2w); bond (U, 2w); weight (U, w) -> (N, w)."""
         width = weight.shape[1]
         out = weight.new_zeros((centre_rows.shape[0], width))
-        total = 2 * plan.edges
-        pre_all = space.get(f"{name}.pre", total, 2 * width, weight)
-        unit_all = space.get(f"{name}.unit", total, 2 * width, weight)
-        scale_all = space.get(f"{name}.scale", total, 2, weight)
+        layer = _Pass(gate, space, name, 2 * plan.edges, weight)
         for begin, end in _blocks(plan.edges, weight, 2):
-            rows, count = slice(2 * begin, 2 * end), 2 * (end - begin)
-            scratch = _Scratch(space, count, width, weight)
-            pre, wide = pre_all[rows], scratch.wide[0]
+            rows = slice(2 * begin, 2 * end)
+            scratch = layer.scratch(rows)
+            pre = layer.pre[rows]
             torch.index_select(centre_rows, 0, plan.centre[rows], out=pre)
-            pre.add_(torch.index_select(neighbour_rows, 0, plan.neighbour[rows], out=wide))
+            pre.add_(torch.index_select(neighbour_rows, 0, plan.neighbour[rows], out=scratch.wide[0]))
             pre.view(2, end - begin, 2 * width).add_(bond[begin:end])
-            message = scratch.narrow[0]
-            gate.forward(pre, unit_all[rows], scale_all[rows], wide, message)
+            message = layer.forward(rows, scratch)
             _times(message, weight[begin:end])
             out.index_add_(0, plan.centre[rows], message)
-        ctx.kept = (weight, plan, gate, space, pre_all, unit_all, scale_all)
+        ctx.kept = (weight, plan, layer)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Gradients of the four feature tensors."""
-        weight, plan, gate, space, pre_all, unit_all, scale_all = ctx.kept
+        weight, plan, layer = ctx.kept
         width = weight.shape[1]
         grad = grad.contiguous()
         d_centre = grad.new_zeros((grad.shape[0], 2 * width))
@@ -227,21 +256,48 @@ class AtomMessage(torch.autograd.Function):
         d_weight = grad.new_empty((plan.edges, width))
         for begin, end in _blocks(plan.edges, weight, 2):
             rows, half = slice(2 * begin, 2 * end), end - begin
-            scratch = _Scratch(space, 2 * half, width, weight)
+            scratch = layer.scratch(rows)
             incoming = torch.index_select(grad, 0, plan.centre[rows], out=scratch.narrow[0])
-            d_pre, d_message = gate.backward(
-                incoming,
-                weight[begin:end],
-                pre_all[rows],
-                unit_all[rows],
-                scale_all[rows],
-                scratch,
-            )
+            d_pre, d_message = layer.backward(rows, incoming, weight[begin:end], scratch)
             torch.sum(d_message.view(2, half, width), 0, out=d_weight[begin:end])
             torch.sum(d_pre.view(2, half, 2 * width), 0, out=d_bond[begin:end])
             d_centre.index_add_(0, plan.centre[rows], d_pre)
             d_neighbour.index_add_(0, plan.neighbour[rows], d_pre)
         return d_centre, d_neighbour, d_bond, d_weight, None, None, None, None
+
+
+@dataclass(frozen=True)
+class AnglePlan:
+    """Angles between two directed bonds of an atom, and the weights of the angle's own features in one layer.
+
+    Attributes
+    ----------
+    outer
+        (A,) directed outer bonds.
+    outer_bond, inner_bond
+        (A,) the short bonds of either.
+    matrix, matrix_t
+        (w, 2w) of the angle's features; its transpose.
+    """
+
+    outer: Tensor
+    outer_bond: Tensor
+    inner_bond: Tensor
+    matrix: Tensor
+    matrix_t: Tensor
+
+    def gather(
+        self, rows: slice, outer_rows: Tensor, inner_rows: Tensor, angles: Tensor, pre: Tensor, wide: Tensor
+    ) -> None:
+        """Write the first layer's output, outer + inner + angle W, of a block of angles into `pre`."""
+        torch.mm(angles[rows], self.matrix, out=pre)
+        pre.add_(torch.index_select(outer_rows, 0, self.outer[rows], out=wide))
+        pre.add_(torch.index_select(inner_rows, 0, self.inner_bond[rows], out=wide))
+
+    def scatter(self, rows: slice, d_pre: Tensor, d_outer: Tensor, d_inner: Tensor) -> None:
+        """Add a block's gradient of `pre` to those of the outer and the inner rows."""
+        d_outer.index_add_(0, self.outer[rows], d_pre)
+        d_inner.index_add_(0, self.inner_bond[rows], d_pre)
 
 
 class AngleMessage(torch.autograd.Function):
@@ -254,63 +310,44 @@ class AngleMessage(torch.autograd.Function):
         inner_rows: Tensor,
         angles: Tensor,
         weight: Tensor,
-        indices: tuple[Tensor, Tensor, Tensor],
-        matrix: tuple[Tensor, Tensor],
+        plan: AnglePlan,
         gate: Gate,
         space: Workspace,
         name: str,
     ) -> Tensor:
         """outer_rows (2S, 2w); inner_rows (S, 2w); angles (A, w); weight (S, w) -> (S, w)."""
-        outer, outer_bond, inner_bond = indices
-        total, width = angles.shape
         out = torch.zeros_like(weight)
-        pre_all = space.get(f"{name}.pre", total, 2 * width, weight)
-        unit_all = space.get(f"{name}.unit", total, 2 * width, weight)
-        scale_all = space.get(f"{name}.scale", total, 2, weight)
-        for begin, end in _blocks(total, weight):
+        layer = _Pass(gate, space, name, angles.shape[0], weight)
+        for begin, end in _blocks(angles.shape[0], weight):
             rows = slice(begin, end)
-            scratch = _Scratch(space, end - begin, width, weight)
-            pre, wide = pre_all[rows], scratch.wide[0]
-            torch.mm(angles[rows], matrix[0], out=pre)
-            pre.add_(torch.index_select(outer_rows, 0, outer[rows], out=wide))
-            pre.add_(torch.index_select(inner_rows, 0, inner_bond[rows], out=wide))
-            message, factor = scratch.narrow[:2]
-            gate.forward(pre, unit_all[rows], scale_all[rows], wide, message)
-            message.mul_(torch.index_select(weight, 0, inner_bond[rows], out=factor))
-            out.index_add_(0, outer_bond[rows], message)
-        ctx.kept = (weight, outer_rows.shape, indices, matrix, gate, space, pre_all, unit_all, scale_all)
+            scratch = layer.scratch(rows)
+            plan.gather(rows, outer_rows, inner_rows, angles, layer.pre[rows], scratch.wide[0])
+            message = layer.forward(rows, scratch)
+            message.mul_(torch.index_select(weight, 0, plan.inner_bond[rows], out=scratch.narrow[1]))
+            out.index_add_(0, plan.outer_bond[rows], message)
+        ctx.kept = (weight, outer_rows.shape, plan, layer)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Gradients of the four feature tensors."""
-        weight, outer_shape, indices, matrix, gate, space, pre_all, unit_all, scale_all = ctx.kept
-        outer, outer_bond, inner_bond = indices
-        total, width = outer.shape[0], weight.shape[1]
+        weight, outer_shape, plan, layer = ctx.kept
+        total, width = plan.outer.shape[0], weight.shape[1]
         grad = grad.contiguous()
-        d_outer = grad.new_zeros(outer_shape)
-        d_inner = grad.new_zeros((weight.shape[0], 2 * width))
+        d_outer, d_inner = grad.new_zeros(outer_shape), grad.new_zeros((weight.shape[0], 2 * width))
         d_angles = grad.new_empty((total, width))
         d_weight = torch.zeros_like(weight)
         for begin, end in _blocks(total, weight):
             rows = slice(begin, end)
-            scratch = _Scratch(space, end - begin, width, weight)
-            incoming = torch.index_select(grad, 0, outer_bond[rows], out=scratch.narrow[0])
-            factor = torch.index_select(weight, 0, inner_bond[rows], out=scratch.narrow[4])
-            d_pre, d_message = gate.backward(
-                incoming,
-                factor,
-                pre_all[rows],
-                unit_all[rows],
-                scale_all[rows],
-                scratch,
-            )
-            d_weight.index_add_(0, inner_bond[rows], d_message)
-            d_outer.index_add_(0, outer[rows], d_pre)
-            d_inner.index_add_(0, inner_bond[rows], d_pre)
-            torch.mm(d_pre, matrix[1], out=d_angles[rows])
-        return d_outer, d_inner, d_angles, d_weight, None, None, None, None, None
+            scratch = layer.scratch(rows)
+            incoming = torch.index_select(grad, 0, plan.outer_bond[rows], out=scratch.narrow[0])
+            factor = torch.index_select(weight, 0, plan.inner_bond[rows], out=scratch.narrow[4])
+            d_pre, d_message = layer.backward(rows, incoming, factor, scratch)
+            d_weight.index_add_(0, plan.inner_bond[rows], d_message)
+            plan.scatter(rows, d_pre, d_outer, d_inner)
+            torch.mm(d_pre, plan.matrix_t, out=d_angles[rows])
+        return d_outer, d_inner, d_angles, d_weight, None, None, None, None
 
 
 class AngleUpdate(torch.autograd.Function):
@@ -322,47 +359,35 @@ class AngleUpdate(torch.autograd.Function):
         outer_rows: Tensor,
         inner_rows: Tensor,
         angles: Tensor,
-        indices: tuple[Tensor, Tensor, Tensor],
-        matrix: tuple[Tensor, Tensor],
+        plan: AnglePlan,
         gate: Gate,
         space: Workspace,
         name: str,
     ) -> Tensor:
         """outer_rows (2S, 2w); inner_rows (S, 2w); angles (A, w) -> (A, w)."""
-        outer, _, inner_bond = indices
-        total, width = angles.shape
         out = torch.empty_like(angles)
-        unit_all = space.get(f"{name}.unit", total, 2 * width, angles)
-        scale_all = space.get(f"{name}.scale", total, 2, angles)
-        for begin, end in _blocks(total, angles):
+        layer = _Pass(gate, space, name, angles.shape[0], angles)
+        for begin, end in _blocks(angles.shape[0], angles):
             rows = slice(begin, end)
-            scratch = _Scratch(space, end - begin, width, angles)
-            pre, wide = unit_all[rows], scratch.wide[0]  # one layer only: normalised in place
-            torch.mm(angles[rows], matrix[0], out=pre)
-            pre.add_(torch.index_select(outer_rows, 0, outer[rows], out=wide))
-            pre.add_(torch.index_select(inner_rows, 0, inner_bond[rows], out=wide))
-            message = scratch.narrow[0]
-            gate.forward(pre, pre, scale_all[rows], wide, message)
-            torch.add(angles[rows], message, out=out[rows])
-        ctx.kept = (outer_rows.shape, inner_rows.shape, indices, matrix, gate, space, unit_all, scale_all)
+            scratch = layer.scratch(rows)
+            plan.gather(rows, outer_rows, inner_rows, angles, layer.pre[rows], scratch.wide[0])
+            torch.add(angles[rows], layer.forward(rows, scratch), out=out[rows])
+        ctx.kept = (outer_rows.shape, inner_rows.shape, plan, layer)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         """Gradients of the three feature tensors."""
-        outer_shape, inner_shape, indices, matrix, gate, space, unit_all, scale_all = ctx.kept
-        outer, _, inner_bond = indices
-        total, width = outer.shape[0], grad.shape[1]
+        outer_shape, inner_shape, plan, layer = ctx.kept
         grad = grad.contiguous()
         d_outer, d_inner = grad.new_zeros(outer_shape), grad.new_zeros(inner_shape)
         d_angles = torch.empty_like(grad)
-        for begin, end in _blocks(total, grad):
+        for begin, end in _blocks(grad.shape[0], grad):
             rows = slice(begin, end)
-            scratch = _Scratch(space, end - begin, width, grad)
+            scratch = layer.scratch(rows)
             incoming = scratch.narrow[0].copy_(grad[rows])
-            d_pre, _ = gate.backward(incoming, None, unit_all[rows], unit_all[rows], scale_all[rows], scratch)
-            d_outer.index_add_(0, outer[rows], d_pre)
-            d_inner.index_add_(0, inner_bond[rows], d_pre)
-            torch.addmm(grad[rows], d_pre, matrix[1], out=d_angles[rows])
-        return d_outer, d_inner, d_angles, None, None, None, None, None
+            d_pre, _ = layer.backward(rows, incoming, None, scratch)
+            plan.scatter(rows, d_pre, d_outer, d_inner)
+            torch.addmm(grad[rows], d_pre, plan.matrix_t, out=d_angles[rows])
+        return d_outer, d_inner, d_angles, None, None, None, None

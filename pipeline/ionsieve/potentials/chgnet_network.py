@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from ionsieve.errors import SetupError
 from ionsieve.potentials.chgnet_kernels import (
     AngleMessage,
+    AnglePlan,
     AngleUpdate,
     AtomMessage,
     AtomPlan,
@@ -249,16 +250,14 @@ class CHGNetNetwork:
                 break
             layer = self._bond_layers[k]
             outer, inner = _angle_rows(layer, atoms, bonds, graph)
-            matrix = (layer.maps[2], layer.angle_t)
-            message = _apply(
-                AngleMessage, outer, inner, angles, bond_weight, indices, matrix, layer.gate, self._space, f"b{k}"
-            )
+            turns = AnglePlan(*indices, layer.maps[2], layer.angle_t)
+            message = _apply(AngleMessage, outer, inner, angles, bond_weight, turns, layer.gate, self._space, f"b{k}")
             bonds = bonds + (message * bond_weight) @ layer.out
             if k < last - 1:
                 layer = self._angle_layers[k]
                 outer, inner = _angle_rows(layer, atoms, bonds, graph)
-                matrix = (layer.maps[2], layer.angle_t)
-                angles = _apply(AngleUpdate, outer, inner, angles, indices, matrix, layer.gate, self._space, f"c{k}")
+                turns = AnglePlan(*indices, layer.maps[2], layer.angle_t)
+                angles = _apply(AngleUpdate, outer, inner, angles, turns, layer.gate, self._space, f"c{k}")
         energies: Tensor = self._readout(atoms).squeeze(1)
         return energies + self._reference.index_select(0, numbers - 1)
 

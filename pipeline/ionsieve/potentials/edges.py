@@ -25,9 +25,9 @@ class EdgePotential(ABC):
     Parameters
     ----------
     info
-        Identity; its dtype and device are those of the network.
-    neighbours
-        The list that finds the edges.
+        Identity; its dtype and device are those of the network, its cut-off that of the edges.
+    skin_A
+        Of the neighbour list.
 
     Attributes
     ----------
@@ -36,9 +36,9 @@ class EdgePotential(ABC):
         pieces stay in the caches, and every system's numbers are the same, bit by bit, whatever its batch mates.
     """
 
-    def __init__(self, info: PotentialInfo, neighbours: VerletList) -> None:
+    def __init__(self, info: PotentialInfo, skin_A: float) -> None:
         self._info = info
-        self._neighbours = neighbours
+        self._neighbours = VerletList(info.cutoff_A, skin_A)
         self._dtype: torch.dtype = getattr(torch, info.dtype)
         self._device = torch.device(info.device)
         self.one_by_one = self._device.type == "cpu"

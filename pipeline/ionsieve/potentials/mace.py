@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,10 +19,8 @@ import torch
 from torch import Tensor
 
 from ionsieve.errors import InputError, SetupError
-from ionsieve.geometry.neighbours import VerletList
-from ionsieve.potentials.base import PotentialInfo
 from ionsieve.potentials.edges import EdgePotential
-from ionsieve.potentials.models import ModelCard, digest
+from ionsieve.potentials.files import ModelFile, loading, quietly
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -40,8 +37,7 @@ def import_mace() -> None:
     needs it during its own import only.
     """
     before = os.environ.get(_UNSAFE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # cuequivariance missing, deprecated torch.jit: nothing a user can mend
+    with quietly():  # cuequivariance missing, deprecated torch.jit
         import mace.calculators
         import mace.modules  # noqa: F401
     if before is None:
@@ -50,9 +46,7 @@ def import_mace() -> None:
 
 def _load_model(path: Path) -> Any:
     import_mace()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # the registry has checked digest or trust: a pickled model runs code
+    with loading(path, "MACE"):
         model = torch.load(path, map_location="cpu", weights_only=False)
     needed = ("r_max", "atomic_numbers", "atomic_energies_fn", "scale_shift")
     if not all(hasattr(model, name) for name in needed) or type(model).__name__ not in {"ScaleShiftMACE", "MACE"}:
@@ -72,12 +66,10 @@ class MACEPotential(EdgePotential):
 
     Parameters
     ----------
-    path
-        Model file, already trusted.
-    card
-        What is known of it, or None for a user's own file.
-    dtype, device, skin_A, head
-        As in `PotentialSettings`. A model with several heads and none called "Default" needs `head`.
+    file
+        Weights, and how to run them.
+    head
+        A model with several heads and none called "Default" needs it.
     accelerate
         ``on`` demands cuEquivariance, ``auto`` uses it where installed and the device is CUDA.
 
@@ -89,37 +81,22 @@ class MACEPotential(EdgePotential):
         When the file holds no MACE, or cuEquivariance is demanded and missing.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        card: ModelCard | None = None,
-        *,
-        dtype: str = "float32",
-        device: str = "cpu",
-        skin_A: float = 0.8,
-        head: str | None = None,
-        accelerate: str = "auto",
-    ) -> None:
-        self._path = path
-        model = _load_model(path)
+    def __init__(self, file: ModelFile, *, head: str | None = None, accelerate: str = "auto") -> None:
+        self._path, device = file.path, file.device
+        model = _load_model(file.path)
         self._head = _choose_head(model, head)
         numbers = [int(z) for z in model.atomic_numbers]
-        kind = getattr(torch, dtype)
-        plain = copy.deepcopy(model).to(kind)
+        plain = copy.deepcopy(model).to(getattr(torch, file.dtype))
         self.accelerated = _wants_cueq(accelerate, device)
-        backend = f" with cuequivariance {version('cuequivariance-torch')}" if self.accelerated else ""
-        info = PotentialInfo(
-            name=card.name if card else f"mace:{path.name}",
-            sha256=digest(path),
+        info = file.info(
+            "mace",
+            package="mace-torch",
             elements=frozenset(numbers),
             cutoff_A=float(model.r_max),
-            dtype=dtype,
-            device=device,
-            version=f"mace-torch {version('mace-torch')}{backend}",
-            licence=card.licence if card else "",
-            cite=card.cite if card else ("10.48550/arXiv.2206.07697",),
+            cite=("10.48550/arXiv.2206.07697",),
+            backend=f" with cuequivariance {version('cuequivariance-torch')}" if self.accelerated else "",
         )
-        super().__init__(info, VerletList(float(model.r_max), skin_A))
+        super().__init__(info, file.skin_A)
         if self.accelerated:
             plain = _to_cueq(plain, device)
         self._model = plain.to(device).eval().requires_grad_(False)
@@ -166,8 +143,7 @@ class MACEPotential(EdgePotential):
         import_mace()
         from mace.calculators import MACECalculator
 
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quietly():
             return MACECalculator(
                 models=[_load_model(self._path).to(getattr(torch, dtype))],
                 device=self.info.device.partition(":")[0],
@@ -182,8 +158,7 @@ def _to_cueq(model: Any, device: str) -> Any:
 
     before = torch.get_default_dtype()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quietly():
             if device.startswith("cuda"):  # the converter fuses convolutions for exactly "cuda"
                 with torch.cuda.device(torch.device(device)):
                     return run(model.to(device), device="cuda")

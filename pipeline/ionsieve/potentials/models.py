@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ["ModelCard", "catalogue", "digest", "known_digests"]
+from ionsieve.errors import InputError, nearest
+
+__all__ = ["ModelCard", "catalogue", "digest", "known_digests", "unknown_name"]
 
 _TO_PU = frozenset(range(1, 95))
 #: Po, At, Rn, Fr and Ra do not occur in the Materials Project's relaxation trajectories (89 elements).
@@ -205,3 +208,19 @@ def digest(path: Path) -> str:
     """Return the SHA-256 of a file; remembered until the file changes."""
     stat = path.stat()
     return _digest(str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+
+
+#: names that stand for a file of one's own
+_FAMILIES = ("mace", "chgnet", "sevennet")
+
+
+def unknown_name(name: str, known: Sequence[str]) -> InputError:
+    """Return the error for a model name that nobody knows."""
+    close = nearest(name, [*known, *_FAMILIES])
+    return InputError(
+        "no model of this name is known",
+        key="potential.name",
+        found=name,
+        expected=", ".join(known) + ", mace or chgnet or sevennet with `path`, ase:module:factory",
+        remedy=f"did you mean {close!r}?" if close else "`ionsieve models` lists them",
+    )

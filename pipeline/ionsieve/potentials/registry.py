@@ -1,21 +1,26 @@
-"""From settings to a potential: name, file, digest, trust, adapter. One instance per process and settings."""
+"""From settings to a potential: name, file, digest, trust, adapter. One instance per process and settings.
+
+Imports no torch before something is loaded: an address needs names and digests alone.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ionsieve.errors import InputError, SetupError
-from ionsieve.potentials.base import Potential
-from ionsieve.potentials.checks import choose_device, unknown_name
-from ionsieve.potentials.models import ModelCard, catalogue, digest, known_digests
+from ionsieve.potentials.ase_origin import parts_of
+from ionsieve.potentials.files import ModelFile, quietly
+from ionsieve.potentials.models import ModelCard, catalogue, digest, known_digests, unknown_name
 from ionsieve.potentials.settings import PotentialSettings
 
-__all__ = ["load", "resolve_file"]
+if TYPE_CHECKING:
+    from ionsieve.potentials.base import Potential
+
+__all__ = ["check_settings", "load", "resolve_file", "singles"]
 
 #: family -> package that must be importable, and what brings it
 _PACKAGES = {
@@ -35,49 +40,88 @@ def load(settings: PotentialSettings | None = None) -> Potential:
     SetupError
         When the file, its package or the device is missing, or the file is not trusted.
     """
-    return _load((settings or PotentialSettings()).model_copy(update={"device": _device(settings)}))
+    from ionsieve.potentials.checks import choose_device
+
+    settings = settings or PotentialSettings()
+    return _load(settings.model_copy(update={"device": choose_device(settings.device)}))
 
 
-def _device(settings: PotentialSettings | None) -> str:
-    return choose_device(settings.device if settings else "auto")
+def check_settings(settings: PotentialSettings) -> ModelCard | None:
+    """Return the card of the model, if it has one, after refusing what cannot work. Loads and runs nothing.
 
-
-@lru_cache(maxsize=8)
-def _load(settings: PotentialSettings) -> Potential:
+    Raises
+    ------
+    InputError
+        When the name is unknown, or a setting makes no sense with it.
+    SetupError
+        When a package is missing, or a calculator from outside is not trusted.
+    """
     name = settings.name
     if name.startswith("ase:"):
-        from ionsieve.potentials.ase_door import AsePotential
-
-        return AsePotential.from_settings(settings)
+        parts_of(settings)
+        return None
     cards = {card.name: card for card in catalogue()}
     card = cards.get(name)
     family = card.family if card else name
     if card is None and family not in _PACKAGES:
         raise unknown_name(name, list(cards))
+    if settings.head is not None and family not in ("mace", "sevennet"):
+        raise InputError(
+            f"{name} has no heads",
+            key="potential.head",
+            found=settings.head,
+            cause="heads are of MACE, modalities of SevenNet; the functional of a CHGNet is in its name",
+            remedy="take `head` out",
+        )
+    if family == "pair":
+        named = [key for key in ("path", "committee", "sha256") if getattr(settings, key)]
+        if named:
+            raise InputError(
+                f"{name} is analytic and has no file",
+                key=f"potential.{named[0]}",
+                found=str(getattr(settings, named[0])),
+                remedy=f"take `{named[0]}` out, or name the family of the file: mace, chgnet, sevennet",
+            )
+        return card
+    package, remedy = _PACKAGES[family]
+    if find_spec(package) is None:
+        raise SetupError(f"{name} needs the package {package!r}", key="potential.name", found=name, remedy=remedy)
+    return card
+
+
+@lru_cache(maxsize=8)
+def _load(settings: PotentialSettings) -> Potential:
+    card = check_settings(settings)
+    if settings.name.startswith("ase:"):
+        from ionsieve.potentials.ase_door import AsePotential
+
+        return AsePotential.from_settings(settings)
+    family = card.family if card else settings.name
     if family == "pair":
         from ionsieve.potentials.pair import PairPotential
 
         # float64 always: it is exact arithmetic that these are for, and they cost nothing
-        return PairPotential(name, settings.pair, device=settings.device, skin_A=settings.skin_A)
-    package, remedy = _PACKAGES[family]
-    if find_spec(package) is None:
-        raise SetupError(f"{name} needs the package {package!r}", key="potential.name", found=name, remedy=remedy)
+        return PairPotential(settings.name, settings.pair, device=settings.device, skin_A=settings.skin_A)
     if settings.committee:
         from ionsieve.potentials.committee import CommitteePotential
 
-        files = (settings.path, *settings.committee)
-        singles = [
-            settings.model_copy(update={"path": path, "committee": (), "sha256": None if k else settings.sha256})
-            for k, path in enumerate(files)
-        ]
-        return CommitteePotential([_load(single) for single in singles])
+        return CommitteePotential([_load(single) for single in singles(settings)])
     path, card = resolve_file(settings, card)
-    potential = _ADAPTERS[family](path, card, settings)
+    file = ModelFile(path, card, dtype=settings.dtype, device=settings.device, skin_A=settings.skin_A)
+    potential = _ADAPTERS[family](file, settings)
     if not settings.fast:
         from ionsieve.potentials.ase_door import AsePotential
 
         return AsePotential(potential.as_ase(), potential.info)
     return potential
+
+
+def singles(settings: PotentialSettings) -> list[PotentialSettings]:
+    """Return the settings of each member of a committee, or of the one model; `sha256` speaks of the first file."""
+    return [
+        settings.model_copy(update={"path": path, "committee": (), "sha256": None if k else settings.sha256})
+        for k, path in enumerate((settings.path, *settings.committee))
+    ]
 
 
 def resolve_file(settings: PotentialSettings, card: ModelCard | None) -> tuple[Path, ModelCard | None]:
@@ -152,7 +196,7 @@ def _download(card: ModelCard) -> None:
     from mace.calculators import foundations_models
 
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        with quietly():  # it prints its progress
             foundations_models.download_mace_mp_checkpoint(card.download_key)
     except (OSError, RuntimeError, ValueError) as error:
         raise SetupError(
@@ -165,35 +209,25 @@ def _download(card: ModelCard) -> None:
         ) from error
 
 
-def _chgnet(path: Path, card: ModelCard | None, settings: PotentialSettings) -> Potential:
+def _chgnet(file: ModelFile, settings: PotentialSettings) -> Potential:
     from ionsieve.potentials.chgnet import CHGNetPotential
 
-    return CHGNetPotential(path, card, dtype=settings.dtype, device=settings.device, skin_A=settings.skin_A)
+    return CHGNetPotential(file)
 
 
-def _mace(path: Path, card: ModelCard | None, settings: PotentialSettings) -> Potential:
+def _mace(file: ModelFile, settings: PotentialSettings) -> Potential:
     from ionsieve.potentials.mace import MACEPotential
 
-    return MACEPotential(
-        path,
-        card,
-        dtype=settings.dtype,
-        device=settings.device,
-        skin_A=settings.skin_A,
-        head=settings.head,
-        accelerate=settings.accelerate,
-    )
+    return MACEPotential(file, head=settings.head, accelerate=settings.accelerate)
 
 
-def _sevennet(path: Path, card: ModelCard | None, settings: PotentialSettings) -> Potential:
+def _sevennet(file: ModelFile, settings: PotentialSettings) -> Potential:
     from ionsieve.potentials.sevennet import SevenNetPotential
 
-    return SevenNetPotential(
-        path, card, dtype=settings.dtype, device=settings.device, skin_A=settings.skin_A, modality=settings.head
-    )
+    return SevenNetPotential(file, modality=settings.head)
 
 
-_ADAPTERS: dict[str, Callable[[Path, ModelCard | None, PotentialSettings], Potential]] = {
+_ADAPTERS: dict[str, Callable[[ModelFile, PotentialSettings], Potential]] = {
     "chgnet": _chgnet,
     "mace": _mace,
     "sevennet": _sevennet,

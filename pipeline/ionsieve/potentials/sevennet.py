@@ -7,7 +7,6 @@ leave out those that sum, differentiate and collate.
 from __future__ import annotations
 
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,8 @@ import torch
 from torch import Tensor
 
 from ionsieve.errors import InputError, SetupError
-from ionsieve.geometry.neighbours import VerletList
-from ionsieve.potentials.base import PotentialInfo
 from ionsieve.potentials.edges import EdgePotential
-from ionsieve.potentials.models import ModelCard, digest
+from ionsieve.potentials.files import ModelFile, loading, quietly
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -30,11 +27,9 @@ _LEFT_OUT = {"reduce_total_enegy", "force_output", "edge_preprocess"}
 
 
 def _load_model(path: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with loading(path, "SevenNet"):
         from sevenn.util import load_checkpoint
 
-        # the registry has checked digest or trust: a pickled checkpoint runs code
         model = load_checkpoint(str(path)).build_model()
     if "edge_embedding" not in model._modules or "rescale_atomic_energy" not in model._modules:
         raise SetupError(
@@ -51,12 +46,8 @@ class SevenNetPotential(EdgePotential):
 
     Parameters
     ----------
-    path
-        Checkpoint, already trusted.
-    card
-        What is known of it, or None for a user's own file.
-    dtype, device, skin_A
-        As in `PotentialSettings`.
+    file
+        Weights, and how to run them: in float32.
     modality
         Fidelity of a multi-fidelity model.
 
@@ -68,26 +59,17 @@ class SevenNetPotential(EdgePotential):
         When the file has another architecture.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        card: ModelCard | None = None,
-        *,
-        dtype: str = "float32",
-        device: str = "cpu",
-        skin_A: float = 0.8,
-        modality: str | None = None,
-    ) -> None:
-        if dtype != "float32":
+    def __init__(self, file: ModelFile, *, modality: str | None = None) -> None:
+        if file.dtype != "float32":
             raise InputError(
                 "SevenNet computes in float32 only",
                 key="potential.dtype",
-                found=dtype,
+                found=file.dtype,
                 cause="its package fixes the type of its one-hot features",
                 remedy="dtype: float32",
             )
-        self._path = path
-        model = _load_model(path)
+        self._path = file.path
+        model = _load_model(file.path)
         known = dict(model.modal_map or {})
         if known and modality not in known:
             raise InputError(
@@ -99,22 +81,18 @@ class SevenNetPotential(EdgePotential):
             )
         self._modality = modality if known else None
         self._modality_index = known.get(modality, 0)
-        info = PotentialInfo(
-            name=card.name if card else f"sevennet:{path.name}",
-            sha256=digest(path),
+        info = file.info(
+            "sevennet",
+            package="sevenn",
             elements=frozenset(int(z) for z in model.type_map),
             cutoff_A=float(model.cutoff),
-            dtype=dtype,
-            device=device,
-            version=f"sevenn {version('sevenn')}",
-            licence=card.licence if card else "",
-            cite=card.cite if card else ("10.1021/acs.jctc.4c00190",),
+            cite=("10.1021/acs.jctc.4c00190",),
         )
-        super().__init__(info, VerletList(float(model.cutoff), skin_A))
+        super().__init__(info, file.skin_A)
         model.set_is_batch_data(True)
-        model.to(device=device, dtype=self._dtype).eval().requires_grad_(False)
+        model.to(device=file.device, dtype=self._dtype).eval().requires_grad_(False)
         self._modules = [module for name, module in model._modules.items() if name not in _LEFT_OUT]
-        self._type = model.z_to_onehot_tensor.to(device)
+        self._type = model.z_to_onehot_tensor.to(file.device)
 
     def atom_energies(
         self, numbers: Tensor, system_index: Tensor, n_systems: int, first: Tensor, second: Tensor, vectors: Tensor
@@ -131,7 +109,7 @@ class SevenNetPotential(EdgePotential):
         }
         if self._modality is not None:
             data["modal_type"] = torch.full((n_systems,), self._modality_index, device=numbers.device)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings():  # of every step: nothing is printed here, so nothing is redirected
             warnings.simplefilter("ignore")
             for module in self._modules:
                 data = module(data)
@@ -140,8 +118,7 @@ class SevenNetPotential(EdgePotential):
 
     def as_ase(self) -> Calculator:
         """Return the package's own `SevenNetCalculator` of the same file; it computes in float32."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quietly():
             from sevenn.calculator import SevenNetCalculator
 
             return SevenNetCalculator(

@@ -94,27 +94,23 @@ def potential_preimage(settings: PotentialSettings) -> Mapping[str, Any]:
 
     Raises
     ------
+    InputError
+        When the name is unknown, or a setting makes no sense with it.
     SetupError
-        When a model file is missing.
+        When a package or a model file is missing, or a calculator from outside is not trusted.
     """
-    from ionsieve.potentials import catalogue, digest
-    from ionsieve.potentials.checks import unknown_name
-    from ionsieve.potentials.registry import resolve_file
+    from ionsieve.potentials import digest
+    from ionsieve.potentials.ase_origin import origin
+    from ionsieve.potentials.registry import check_settings, resolve_file, singles
 
-    card = next((c for c in catalogue() if c.name == settings.name), None)
-    if card is None and settings.path is None and not settings.name.startswith("ase:"):
-        raise unknown_name(settings.name, [c.name for c in catalogue()])
+    card = check_settings(settings)
     preimage: dict[str, Any] = {"name": settings.name, "dtype": settings.dtype, "head": settings.head}
-    if card is not None and card.family == "pair":
-        preimage["pair"] = settings.pair.model_dump(mode="json")
-    elif settings.name.startswith("ase:"):
-        from ionsieve.potentials.ase_origin import origin
-
+    if settings.name.startswith("ase:"):
         preimage["ase"] = origin(settings)
+    elif card is not None and card.family == "pair":
+        preimage["pair"] = settings.pair.model_dump(mode="json")
     else:
-        members = (settings.path, *settings.committee)
-        files = [resolve_file(settings.model_copy(update={"path": path}), card)[0] for path in members]
-        preimage["sha256"] = [digest(file) for file in files]
+        preimage["sha256"] = [digest(resolve_file(single, card)[0]) for single in singles(settings)]
     return preimage
 
 

@@ -45,9 +45,10 @@ def _own_settings(campaign: Campaign, family: str) -> Mapping[str, Any]:
         asked = dict(plain(dynamics, exclude=CARRIAGE if early else CARRIAGE | EARLY))
         if not campaign.potential.committee:
             asked["guards"] = {k: v for k, v in asked["guards"].items() if k not in COMMITTEE}
-        held[1][family] = {"dynamics": asked, "potential": potential_preimage(campaign.potential)}
+        own: dict[str, Any] = {"dynamics": asked, "potential": potential_preimage(campaign.potential)}
         if early:  # when a run ends is then a matter of how its diffusivity is measured
-            held[1][family]["transport"] = plain(campaign.transport, exclude=frozenset({"target_temperature_K"}))
+            own["transport"] = plain(campaign.transport, exclude=frozenset({"target_temperature_K"}))
+        held[1][family] = own
     return held[1][family]
 
 

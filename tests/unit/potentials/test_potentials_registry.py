@@ -11,7 +11,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -22,6 +24,7 @@ from ionsieve.potentials.ase_door import AsePotential
 from ionsieve.potentials.pair import _IONS
 from ionsieve.stages.base import potential_preimage
 from ionsieve.store import canonical_json
+from ionsieve.testing.tiny_mace import write_tiny_mace
 
 
 class _Bomb:
@@ -240,3 +243,46 @@ def test_a_factory_is_addressed_by_its_content(module: str, tmp_path: Path) -> N
 def test_the_ase_door_refuses_what_is_no_calculator(module: str, name: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         load(PotentialSettings(name=name, trust=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"name": "chgnet-0.3.0", "head": "PBE"}, "has no heads"),
+        ({"name": "pair-ionic", "head": "PBE"}, "has no heads"),
+        ({"name": "pair-ionic", "path": "weights.pth"}, "has no file"),
+        ({"name": "pair-lj", "committee": ("a", "b")}, "has no file"),
+        ({"name": "mace"}, "needs the path of a model file"),
+        ({"name": "maec"}, "did you mean 'mace"),
+    ],
+)
+def test_settings_that_contradict_the_model_are_refused_at_both_doors(settings: dict[str, Any], words: str) -> None:
+    for door in (load, potential_preimage):
+        with pytest.raises(InputError, match=words):
+            door(PotentialSettings(**settings))
+
+
+def test_a_missing_package_is_named_before_its_file() -> None:
+    if find_spec("sevenn") is not None:
+        pytest.skip("sevenn is here")
+    for door in (load, potential_preimage):
+        with pytest.raises(SetupError, match="needs the package 'sevenn'"):
+            door(PotentialSettings(name="7net-0"))
+
+
+@pytest.mark.parametrize("family", ["mace", "chgnet"])
+def test_a_trusted_file_that_is_no_model_is_one_error(tmp_path: Path, family: str) -> None:
+    path = tmp_path / "junk.model"
+    path.write_bytes(b"junk")
+    with pytest.raises(SetupError, match="cannot be loaded as a") as error:
+        load(PotentialSettings(name=family, path=str(path), trust=True))
+    assert str(path) in str(error.value)
+
+
+def test_a_pinned_digest_speaks_of_the_first_of_a_committee(tmp_path: Path) -> None:
+    files = [write_tiny_mace(tmp_path / f"{k}.model", numbers=(3, 17), seed=k) for k in range(2)]
+    settings = PotentialSettings(
+        name="mace", path=str(files[0]), committee=(str(files[1]),), sha256=digest(files[0]), trust=True
+    )
+    assert potential_preimage(settings)["sha256"] == [digest(f) for f in files]
+    assert load(settings).info.members == 2

@@ -24,13 +24,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ionsieve.dynamics.integrators import csvr
-from ionsieve.dynamics.integrators.crescale import conserved
-from ionsieve.dynamics.integrators.method import Method, Noise, drift, kick
-from ionsieve.dynamics.noise import chi_square, matrix3, normal
-from ionsieve.dynamics.state import Control, MDState, kinetic_eV, volumes_A3
+from ionsieve.dynamics.integrators.barostat import barostat
+from ionsieve.dynamics.noise import matrix3
+from ionsieve.dynamics.state import Control, MDState
 
-__all__ = ["METHOD", "exponential", "first", "pressure_tensor", "product", "second"]
+__all__ = ["METHOD", "exponential", "pressure_tensor", "product", "strain", "strained"]
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -47,7 +45,7 @@ def exponential(eta: Tensor) -> Tensor:
     return result
 
 
-def apply(vectors: Tensor, matrix: Tensor, index: Tensor) -> Tensor:
+def times(vectors: Tensor, matrix: Tensor, index: Tensor) -> Tensor:
     """Rows (N, 3) times the matrix of their system."""
     m = matrix[index]
     return vectors[:, 0:1] * m[:, 0, :] + vectors[:, 1:2] * m[:, 1, :] + vectors[:, 2:3] * m[:, 2, :]
@@ -79,57 +77,34 @@ def contraction(a: Tensor, b: Tensor) -> Tensor:
     return total
 
 
-def first(state: MDState, control: Control, noise: Noise) -> MDState:
-    """Half kick, drift, strain."""
-    volume = volumes_A3(state.cells)
+def strain(state: MDState, control: Control, volume: Tensor, noise: Tensor) -> Tensor:
+    """Return eta, (S, 3, 3)."""
     P = pressure_tensor(state, control, volume)
-    v = kick(state, control)
-    moved = replace(state, velocities=v, positions=drift(state.positions, v, control.dt_atoms))
     rate = control.compressibility / (3.0 * control.barostat_tau_fs)
     one = torch.eye(3, dtype=volume.dtype, device=volume.device)
-    W = noise["crescale.M"]
     width = (2.0 * rate * control.kT_eV * control.dt_fs / volume).sqrt()
     drive = -(rate * control.dt_fs)[:, None, None] * (control.pressure[:, None, None] * one - P)
-    eta = 0.5 * (drive + drive.transpose(1, 2)) + width[:, None, None] * (0.5 * (W + W.transpose(1, 2)))
+    symmetric = 0.5 * (noise + noise.transpose(1, 2))
+    return 0.5 * (drive + drive.transpose(1, 2)) + width[:, None, None] * symmetric
+
+
+def strained(state: MDState, eta: Tensor, index: Tensor) -> MDState:
+    """Strain cell and positions by exp(eta), velocities by its inverse."""
     stretch, shrink = exponential(eta), exponential(-eta)
-    before = kinetic_eV(moved, control)
-    strained = replace(
-        moved,
+    return replace(
+        state,
         cells=product(state.cells, stretch),
-        positions=apply(moved.positions, stretch, control.index),
-        velocities=apply(moved.velocities, shrink, control.index),
+        positions=times(state.positions, stretch, index),
+        velocities=times(state.velocities, shrink, index),
     )
-    after = kinetic_eV(strained, control)
-    half_work = 0.5 * contraction(eta, state.stresses) * volume
-    heat = (after - before) + half_work + control.pressure * (volumes_A3(strained.cells) - volume)
-    bath = {**state.bath, "heat_eV": state.bath["heat_eV"] + heat, "strain": eta}
-    return replace(strained, bath=bath)
 
 
-def second(state: MDState, control: Control, noise: Noise) -> tuple[MDState, Tensor]:
-    """Half kick, CSVR."""
-    half_work = 0.5 * contraction(state.bath["strain"], state.stresses) * volumes_A3(state.cells)
-    bath = {**state.bath, "heat_eV": state.bath["heat_eV"] + half_work}
-    return csvr.rescale(replace(state, velocities=kick(state, control), bath=bath), control, noise)
-
-
-def bath(state: MDState, control: Control) -> dict[str, Tensor]:
-    """Count the heat, remember the last strain."""
-    return {"heat_eV": torch.zeros_like(state.energies), "strain": torch.zeros_like(state.cells)}
-
-
-METHOD = Method(
-    name="crescale_anisotropic",
-    ensemble="NPT",
-    order=2,
-    deterministic=False,
-    keeps_momentum=True,
-    needs_stress=True,
-    noise=(matrix3("crescale.M"), normal("csvr.R"), chi_square("csvr.S")),
-    prepare=csvr.prepare,
-    bath=bath,
-    first=first,
-    second=second,
-    conserved=conserved,
-    cite=("deltatto2022", "bussi2007"),
+METHOD = barostat(
+    "crescale_anisotropic",
+    noise=matrix3("crescale.M"),
+    strain=strain,
+    apply=strained,
+    work=contraction,
+    still=lambda state: torch.zeros_like(state.cells),
+    cite=("deltatto2022",),
 )
