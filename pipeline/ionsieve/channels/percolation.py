@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["PeriodicClusters", "Percolation", "percolate"]
+__all__ = ["PeriodicClusters", "Percolation", "on_ways", "percolate"]
 
 Vector = tuple[int, int, int]
 _ZERO: Vector = (0, 0, 0)
@@ -54,17 +54,18 @@ class PeriodicClusters:
     offset: list[Vector] = field(init=False)
     size: list[int] = field(init=False)
     basis: dict[int, list[Vector]] = field(init=False)
-    joins: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.parent = list(range(self.count))
         self.offset = [_ZERO] * self.count
         self.size = [1] * self.count
         self.basis = {}
-        self.joins = 0
 
     def find(self, node: int) -> tuple[int, Vector]:
         """Return the root of a node and the lattice vector from it."""
+        above = self.parent[node]
+        if self.parent[above] == above:
+            return above, self.offset[node]  # a root's own offset is zero
         path = []
         while self.parent[node] != node:
             path.append(node)
@@ -74,7 +75,7 @@ class PeriodicClusters:
             o = self.offset[child]
             total = (total[0] + o[0], total[1] + o[1], total[2] + o[2])
             self.parent[child], self.offset[child] = node, total
-        return node, (self.offset[path[0]] if path else _ZERO)
+        return node, self.offset[path[0]]
 
     def join(self, u: int, v: int, image: Vector) -> tuple[int, bool]:
         """Join u (cell 0) and v (cell `image`); return the root and whether the dimension of its cluster grew."""
@@ -90,7 +91,6 @@ class PeriodicClusters:
                 return ru, False
             self.basis[ru] = [*old, d]
             return ru, True
-        self.joins += 1
         if self.size[ru] < self.size[rv]:
             ru, rv, d = rv, ru, (-d[0], -d[1], -d[2])
         self.parent[rv], self.offset[rv] = ru, (-d[0], -d[1], -d[2])
@@ -122,16 +122,12 @@ class Percolation:
         at that level (edges within `tie` of it count as open: symmetry makes equals, rounding orders them).
     critical
         For 1, 2, 3 dimensions: the edge that completed it, or -1.
-    loop
-        Nodes on the way that first leads to its own image: the critical edge and the way back over the edges that
-        opened first (the widest way between any two of its nodes).
     """
 
     levels: tuple[float | None, float | None, float | None]
     axes: tuple[float | None, float | None, float | None]
     members: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]
     critical: tuple[int, int, int]
-    loop: NDArray[np.int64]
 
 
 def percolate(
@@ -167,16 +163,14 @@ def percolate(
     members = [np.zeros(count, dtype=bool) for _ in range(3)]
     critical = [-1, -1, -1]
     pair_list, shift_list, key_list = pairs.tolist(), shifts.tolist(), keys.tolist()
-    tree: list[list[int]] = [[] for _ in range(count)]
-    loop: list[int] = []
     pending: list[int] = []
     close_at = np.inf
 
     def note() -> None:
         """Write down the members of the dimensions that have opened, now that all ties are in."""
+        roots = np.array([clusters.find(n)[0] for n in range(count)]) if pending else None
         for d in pending:
-            wide = {root for root, basis in clusters.basis.items() if len(basis) > d}
-            members[d][:] = [clusters.find(n)[0] in wide for n in range(count)]
+            members[d][:] = np.isin(roots, [root for root, basis in clusters.basis.items() if len(basis) > d])
         pending.clear()
 
     for e in order.tolist():
@@ -186,13 +180,7 @@ def percolate(
             break
         u, v = pair_list[e]
         i, j, k = shift_list[e]
-        before = clusters.joins
         root, grew = clusters.join(u, v, (i, j, k))
-        if clusters.joins > before:
-            tree[u].append(v)
-            tree[v].append(u)
-        elif grew and found[0] is None:
-            loop = _tree_path(tree, u, v)
         if not grew:
             continue
         basis = clusters.basis[root]
@@ -210,22 +198,101 @@ def percolate(
         (axes[0], axes[1], axes[2]),
         (members[0], members[1], members[2]),
         (critical[0], critical[1], critical[2]),
-        np.array(loop, dtype=np.int64),
     )
 
 
-def _tree_path(tree: list[list[int]], start: int, end: int) -> list[int]:
-    """Nodes of the only way between two nodes of a tree."""
-    came = {start: start}
-    queue = [start]
-    for node in queue:
-        if node == end:
-            break
-        for other in tree[node]:
-            if other not in came:
-                came[other] = node
-                queue.append(other)
-    path = [end]
-    while path[-1] != start:
-        path.append(came[path[-1]])
-    return path
+def on_ways(
+    percolation: Percolation,
+    edges: ArrayLike,
+    images: ArrayLike,
+    levels: ArrayLike,
+    *,
+    descending: bool = True,
+    tie: float = 1e-3,
+) -> NDArray[np.bool_]:
+    """Whether each node lies on a way through the crystal, at the level at which it first percolates.
+
+    A way uses no edge twice. A node is on none when it hangs on the rest by a single edge and its side of that edge
+    does not percolate by itself: whoever goes there must come back by the same edge. Every other node of a percolating
+    cluster is on one (Menger: two ways without a common edge lead from it to any endless way). Bridges are found by
+    depth-first search (R. E. Hopcroft & R. E. Tarjan, Commun. ACM 16 (1973) 372).
+
+    Parameters
+    ----------
+    percolation
+        Of the same graph; other parameters as in `percolate`.
+    """
+    member = percolation.members[0].copy()
+    limit = percolation.levels[0]
+    if limit is None:
+        return member
+    values = np.asarray(levels, dtype=np.float64)
+    open_edge = values >= limit - tie if descending else values <= limit + tie
+    pairs, shifts = np.asarray(edges, dtype=np.int64), np.asarray(images, dtype=np.int64)
+    kept = np.flatnonzero(open_edge & member[pairs[:, 0]] & member[pairs[:, 1]])
+    beside: dict[int, list[tuple[int, int, Vector]]] = {}
+    for e, (u, v), (i, j, k) in zip(kept.tolist(), pairs[kept].tolist(), shifts[kept].tolist(), strict=True):
+        beside.setdefault(u, []).append((e, v, (i, j, k)))
+        beside.setdefault(v, []).append((e, u, (-i, -j, -k)))
+    done: set[int] = set()
+    for root in beside:
+        if root not in done:
+            tree = _Tree(beside, root)
+            done.update(tree.order)
+            member[tree.dead_ends()] = False
+    return member
+
+
+class _Tree:
+    """Depth-first tree of one cluster: for each node its entering edge, the earliest node reached from below it, and
+    how many closed loops below it lead to another image."""
+
+    def __init__(self, beside: dict[int, list[tuple[int, int, Vector]]], root: int) -> None:
+        self.order = [root]
+        self.rank = {root: 0}
+        self.low = {root: 0}
+        self.parent: dict[int, int] = {}
+        self.wound = {root: 0}
+        self.end: dict[int, int] = {}
+        cell = {root: _ZERO}
+        used: set[int] = set()
+        stack = [(root, iter(beside[root]))]
+        while stack:
+            node, rest = stack[-1]
+            for e, other, (i, j, k) in rest:
+                if e in used:
+                    continue
+                used.add(e)
+                a, b, c = cell[node]
+                there = (a + i, b + j, c + k)
+                if other in self.rank:
+                    self.low[node] = min(self.low[node], self.rank[other])
+                    self.wound[node] += cell[other] != there
+                    continue
+                self.rank[other] = self.low[other] = len(self.order)
+                self.order.append(other)
+                self.parent[other], self.wound[other], cell[other] = node, 0, there
+                stack.append((other, iter(beside[other])))
+                break
+            else:
+                stack.pop()
+                self.end[node] = len(self.order)
+                if stack:
+                    above = stack[-1][0]
+                    self.low[above] = min(self.low[above], self.low[node])
+                    self.wound[above] += self.wound[node]
+
+    def dead_ends(self) -> list[int]:
+        """Nodes behind a bridge whose side of it has no loop to another image."""
+        dead: set[int] = set()
+        everything = self.wound[self.order[0]]
+        for node in self.order[1:]:
+            if self.low[node] < self.rank[node]:
+                continue  # not a bridge
+            below = self.order[self.rank[node] : self.end[node]]
+            if self.wound[node] == 0:
+                dead.update(below)
+            elif self.wound[node] == everything:
+                inside = set(below)
+                dead.update(n for n in self.order if n not in inside)
+        return sorted(dead)
