@@ -1,8 +1,10 @@
 """Channels against independent codes: Zeo++ (pyzeo) for spheres, BVlain for bond-valence barriers."""
 
+import itertools
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import networkx
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from ionsieve.channels import read_framework
 from ionsieve.channels.bvse import landscape, missing_pairs
 from ionsieve.channels.grid import grid_percolation
 from ionsieve.channels.network import clearance, spheres
+from ionsieve.channels.percolation import on_ways
 from ionsieve.generate import GenerateSettings, configure, expand, prototypes
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -35,39 +38,149 @@ def one_radius(framework):
     return np.ptp(framework.radii[framework.is_anion]) < 0.01
 
 
+def grid_of(cell, step_A):
+    shape = np.ceil(np.linalg.norm(cell, axis=1) / step_A).astype(int)
+    points = np.stack(np.meshgrid(*[np.arange(n) / n for n in shape], indexing="ij"), -1).reshape(-1, 3) @ cell
+    edges = cell / shape[:, None]
+    half = max(np.linalg.norm(np.array(signs) @ edges) for signs in itertools.product((1, -1), repeat=3)) / 2
+    return shape, points, edges, half
+
+
+def largest_clearance(x, cell, radii, tolerance_A=5e-3):
+    """Branch and bound without any diagram: the clearance changes by no more than the distance.
+
+    The value found is below the true one by less than the tolerance.
+    """
+    _, points, edges, half = grid_of(cell, 0.5)
+    field = clearance(points, x, cell, radii)
+    while half > tolerance_A:
+        keep = field + half > field.max()
+        edges, half = edges / 2, half / 2
+        corners = np.array(list(itertools.product((-0.5, 0.5), repeat=3))) @ edges
+        points = (points[keep][:, None] + corners).reshape(-1, 3)
+        field = clearance(points, x, cell, radii)
+    return field.max()
+
+
+def free_radius_bounds(x, cell, radii, step_A=0.12):
+    """Two bounds on the free sphere's radius without any diagram.
+
+    A way at clearance t passes grid points of clearance t - h, h half the diagonal of a grid cell; and between two
+    neighbouring grid points, at most 2 h apart, the clearance falls by at most h.
+    """
+    shape, points, _, half = grid_of(cell, step_A)
+    field = clearance(points, x, cell, radii).reshape(shape)
+    level = field.max() - grid_percolation(-field, limit=8.0, tolerance=1e-3).levels[0]
+    return level - half - 1e-3, level + half + 1e-3
+
+
+def way_through(found, cell, node):
+    """Two ways without a common window from a cavity to far copies, as points every 0.05 Å; None when there are none.
+
+    Found as a maximum flow (networkx) in the covering graph of the cavities that the free sphere reaches.
+    """
+    net, level = found.network, found.radii[0]
+    inside = found.percolation.members[0]
+    cover = networkx.DiGraph()
+    middles = {}
+    for e in np.flatnonzero((net.edge_radius >= level - 1e-3) & inside[net.edges].all(axis=1)).tolist():
+        (u, v), shift = net.edges[e].tolist(), net.images[e]
+        for at in itertools.product((-1, 0, 1), repeat=3):
+            to = tuple((np.array(at) + shift).tolist())
+            here = (u, at)
+            there = (v, to) if max(map(abs, to)) <= 1 else "far"
+            middle = ("window", e, at)
+            middles[middle] = net.window[e] + np.array(at) @ cell
+            for a, b in ((here, middle), (middle, there), (there, middle), (middle, here)):
+                if a != "far":
+                    cover.add_edge(a, b, capacity=1)
+            # an edge into the home block from outside is an edge out of it, seen from the other side
+            back = tuple((np.array(at) - shift).tolist())
+            if max(map(abs, back)) > 1:
+                cover.add_edge((v, at), ("out", e, at), capacity=1)
+                cover.add_edge(("out", e, at), "far", capacity=1)
+    start = (node, (0, 0, 0))
+    if start not in cover or "far" not in cover:
+        return None
+    flow, where = networkx.maximum_flow(cover, start, "far")
+    if flow < 2:
+        return None
+    ways = []
+    for _ in range(2):
+        at, points = start, []
+        while at != "far":
+            if at in middles:
+                points.append(middles[at])
+            elif at[0] != "out":
+                points.append(net.nodes[at[0]] + np.array(at[1]) @ cell)
+            after = next(b for b, amount in where[at].items() if amount > 0)
+            where[at][after] -= 1
+            at = after
+        corners = np.array(points)
+        for a, b in itertools.pairwise(corners):
+            count = max(2, int(np.ceil(np.linalg.norm(b - a) / 0.05)))
+            ways.append(a + np.linspace(0, 1, count)[:, None] * (b - a))
+    return np.concatenate(ways)
+
+
 def compare(frameworks, tolerance_A=0.05):
-    """Compare with Zeo++; every larger difference must be explained by radii that differ, and be bounded by a grid."""
-    explained = 0
+    """Compare with Zeo++; every larger difference must be explained. Returns how many were, for D_i or D_f and D_if."""
+    unequal = ways = alike = 0
     answers = zeo.zeo_spheres([f for f, _ in frameworks])
     assert sum(a is not None for a in answers) >= 0.9 * len(answers)
-    for ((x, cell, radii), same), answer in zip(frameworks, answers, strict=True):
+    for (case, same), answer in zip(frameworks, answers, strict=True):
         if answer is None:
             continue
-        (included, free, _), _ = answer
-        ours = spheres(x, cell, radii)
-        gap = max(abs(ours.included - included), abs(max(ours.free or 0.0, 0.0) - free))
-        if gap <= tolerance_A:
-            continue
-        assert not same, (ours.included, ours.free, included, free)
-        explained += 1
-        # Zeo++ finds less room than there is; a grid, which can only find less, comes near to ours
-        assert ours.included >= included - 0.02
-        assert ours.free >= free - 0.02
-        shape = np.ceil(np.linalg.norm(cell, axis=1) / 0.15).astype(int)
-        grid = np.stack(np.meshgrid(*[np.arange(n) / n for n in shape], indexing="ij"), -1).reshape(-1, 3) @ cell
-        field = clearance(grid, x, cell, radii).reshape(shape)
-        level = grid_percolation(-field, limit=8.0).levels[0]
-        assert ours.included >= 2 * field.max() - 1e-3
-        assert ours.included - 2 * field.max() < 0.25
-        assert abs(ours.free - 2 * (field.max() - level)) < 0.25
-    return explained
+        theirs, _ = answer
+        found = spheres(*case)
+        ours = np.array([found.included, max(found.free or 0.0, 0.0), found.included_along_free])
+        gap = np.abs(ours - theirs)
+        if gap[:2].max() > tolerance_A:
+            # radii differ: the radical tessellation of the bare spheres is not exact. Shown twice: our own tessellation
+            # with Zeo++'s rules gives Zeo++'s numbers, and ours agree with bounds that know of no diagram.
+            assert not same, (ours, theirs)
+            unequal += 1
+            radical = np.abs(zeo.radical_spheres(*case) - theirs)
+            assert radical[1] < 0.02, (zeo.radical_spheres(*case), theirs)
+            alike += radical[0] < 0.02
+            assert found.included / 2 == pytest.approx(largest_clearance(*case), abs=5e-3)
+            lowest, highest = free_radius_bounds(*case)
+            assert lowest <= found.free / 2 <= highest
+        if gap[2] > tolerance_A:
+            # Zeo++ follows one way, and which one depends on the origin. Ours: a cavity of this size is on a way.
+            ways += 1
+            net = found.network
+            nodes = np.flatnonzero(on_ways(found.percolation, net.edges, net.images, net.edge_radius))
+            widest = nodes[np.argsort(-net.node_radius[nodes])][:6]
+            node = max(widest.tolist(), key=lambda n: summit(net.nodes[n], case))
+            points = way_through(found, case[1], node)
+            assert points is not None
+            assert clearance(points, *case).min() > found.radii[0] - 0.02
+            assert 2 * summit(net.nodes[node], case) == pytest.approx(found.included_along_free, abs=0.02)
+    assert alike >= 0.95 * unequal
+    return unequal, ways
+
+
+def summit(point, case):
+    """Clearance at the top of the cavity around a point: uphill in ever smaller steps."""
+    best, step = clearance([point], *case)[0], 0.1
+    around = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
+    while step > 1e-3:
+        trials = point + step * around
+        field = clearance(trials, *case)
+        if field.max() > best + 1e-9:
+            point, best = trials[field.argmax()], field.max()
+        else:
+            step /= 2
+    return best
 
 
 @pytest.mark.oracle
 def test_library_equals_zeo():
     frameworks = [(joggled(f, 0), one_radius(f)) for _, f in zeo.library()]
-    explained = compare(frameworks)
-    assert explained <= sum(not same for _, same in frameworks)
+    unequal, ways = compare(frameworks)
+    assert unequal <= sum(not same for _, same in frameworks)
+    assert ways <= 9
 
 
 @pytest.mark.oracle
@@ -127,7 +240,8 @@ def generated(count):
 def test_two_hundred_generated_cells_equal_zeo():
     cells = generated(8)
     assert len(cells) >= 200
-    compare([(joggled(f, k, 0.05 if k % 3 else 1e-4), one_radius(f)) for k, f in enumerate(cells)])
+    unequal, ways = compare([(joggled(f, k, 0.05 if k % 3 else 1e-4), one_radius(f)) for k, f in enumerate(cells)])
+    print(f"{len(cells)} cells, {unequal} differ by unequal radii, {ways} by the way taken")
 
 
 @pytest.mark.oracle

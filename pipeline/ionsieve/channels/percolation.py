@@ -168,7 +168,7 @@ def percolate(
 
     def note() -> None:
         """Write down the members of the dimensions that have opened, now that all ties are in."""
-        roots = np.array([clusters.find(n)[0] for n in range(count)]) if pending else None
+        roots = np.array([clusters.find(n)[0] for n in range(count)] if pending else [])
         for d in pending:
             members[d][:] = np.isin(roots, [root for root, basis in clusters.basis.items() if len(basis) > d])
         pending.clear()
@@ -245,7 +245,8 @@ def on_ways(
 
 class _Tree:
     """Depth-first tree of one cluster: for each node its entering edge, the earliest node reached from below it, and
-    how many closed loops below it lead to another image."""
+    how many closed loops below it lead to another image.
+    """
 
     def __init__(self, beside: dict[int, list[tuple[int, int, Vector]]], root: int) -> None:
         self.order = [root]

@@ -2,8 +2,8 @@
 
 Power of a point x to atom i: |x - c_i|² - w_i. The cells are the regions of smallest power; with equal weights they are
 the Voronoi cells. Lifting (x, |x|² - w) to four dimensions makes the diagram the lower convex hull (Aurenhammer, SIAM
-J. Comput. 16 (1987) 78), which Qhull computes. A vertex of the diagram is a lower facet (four atoms), an edge is a ridge
-(three atoms) between two facets.
+J. Comput. 16 (1987) 78), which Qhull computes. A vertex of the diagram is a lower facet (four atoms), an edge is a
+ridge (three atoms) between two facets.
 
 Crystals are degenerate: many atoms on one sphere. Atoms and lattice vectors are therefore displaced by up to
 `joggle_A` (the same for all images, the same for the same input), which makes the diagram unique and changes lengths by

@@ -11,7 +11,7 @@ from ionsieve.store import Request, Store
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
 
 NAME = "sieve"
-PHYSICS = 1
+PHYSICS = 2
 
 
 def request(generate_key: str, index: int, campaign: Campaign) -> Request:

@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from ionsieve.channels.grid import grid_percolation
 from ionsieve.channels.network import build_network, clearance, spheres
+from ionsieve.channels.percolation import percolate
+from ionsieve.channels.skeleton import build_skeleton
 
 FCC = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
 BCC = np.array([[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -111,3 +113,31 @@ def test_windows_are_empty_and_touch_their_three_atoms():
     near = np.abs(net.edge_radius[rows] - net.probe) < 0.05
     true = clearance(net.window[rows][near], x, cell, r)
     np.testing.assert_allclose(true, net.edge_radius[rows][near], atol=5e-3)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=10, deadline=None)
+def test_a_skeleton_that_holds_gives_what_a_new_one_gives(seed):
+    x, cell, r = random_framework(seed)
+    r = np.where(r < 1.0, 1.1, 1.2)
+    skeletons = [build_skeleton(x, cell, r, probe) for probe in (0.2, 0.5, 0.8, 1.1)]
+    held = 0
+    for base in skeletons:
+        for other in skeletons:
+            if not base.holds(other.probe_A):
+                continue
+            held += base is not other
+            levels = [
+                percolate(len(n.nodes), n.edges, n.images, n.edge_radius).levels
+                for n in (base.network(other.probe_A), other.network(other.probe_A))
+            ]
+            for a, b in zip(*levels, strict=True):  # equal where the probe decides: at and above its radius
+                if a is not None and b is not None and max(a, b) > other.probe_A:
+                    assert a == pytest.approx(b, abs=2e-3)
+    event("some hold" if held else "none holds")
+
+
+def test_equal_radii_need_one_skeleton():
+    x, cell, _ = random_framework(4)
+    base = build_skeleton(x, cell, np.full(len(x), 1.2), 0.3)
+    assert all(base.holds(probe) for probe in (0.0, 0.1, 0.9, 2.0))

@@ -2,13 +2,14 @@
 
 import itertools
 
+import networkx
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ionsieve.channels.grid import grid_dimension, grid_path, grid_percolation
-from ionsieve.channels.percolation import PeriodicClusters, percolate
+from ionsieve.channels.percolation import PeriodicClusters, on_ways, percolate
 
 
 def test_a_chain_percolates_in_one_dimension_only():
@@ -16,7 +17,7 @@ def test_a_chain_percolates_in_one_dimension_only():
     assert result.levels == (3.0, None, None)
     assert result.axes == (3.0, None, None)
     assert result.critical[0] == 2
-    assert sorted(result.loop.tolist()) == [0, 1, 2]
+    assert on_ways(result, [[0, 1], [1, 2], [2, 0]], [[0, 0, 0], [0, 0, 0], [1, 0, 0]], [5.0, 4.0, 3.0]).all()
 
 
 def test_dimensions_open_one_after_another():
@@ -46,6 +47,45 @@ def test_members_hold_all_ties():
     edges, images = [[0, 0], [1, 1]], [[1, 0, 0], [0, 1, 0]]
     assert percolate(2, edges, images, [2.0, 1.9999]).members[0].tolist() == [True, True]
     assert percolate(2, edges, images, [2.0, 1.0]).members[0].tolist() == [True, False]
+
+
+def test_dead_ends_are_on_no_way():
+    # a straight channel 0; pocket 1 behind one window, pocket 2 behind two; 3-4 a pocket with a ring behind one window
+    edges = [[0, 0], [0, 1], [0, 2], [2, 0], [0, 3], [3, 4], [4, 3]]
+    images = [[1, 0, 0], *[[0, 0, 0]] * 6]
+    levels = [1.0, *[2.0] * 6]
+    result = percolate(5, edges, images, levels)
+    assert on_ways(result, edges, images, levels).tolist() == [True, False, True, False, False]
+    # a bridge between two channels is on a way, and so is a pocket whose second window opens into the next cell
+    edges, images = [[0, 0], [1, 1], [0, 1], [1, 2], [2, 1]], [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0], [0, 0, 1]]
+    result = percolate(3, edges, images, [1.0] * 5)
+    assert on_ways(result, edges, images, [1.0] * 5).tolist() == [True, True, True]
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_nodes_on_ways_are_those_with_two_ways_out_of_a_large_supercell(seed):
+    """Menger: on a way exactly when two paths without a common edge lead to the far ends of the covering graph."""
+    rng = np.random.default_rng(seed)
+    count, reach = int(rng.integers(2, 7)), 7
+    many = int(rng.integers(count - 1, count + 4))
+    edges = rng.integers(0, count, (many, 2))
+    images = np.zeros((many, 3), dtype=int)
+    images[:, 0] = rng.choice([-1, 0, 0, 0, 1], many)  # one dimension keeps the cover small
+    result = percolate(count, edges, images, np.ones(many))
+    cover = networkx.Graph()
+    for (u, v), (i, _, _) in zip(edges.tolist(), images.tolist(), strict=True):
+        for cell in range(-reach, reach + 1):
+            for a, b in (((u, cell), ("middle", u, v, cell, i)), (("middle", u, v, cell, i), (v, cell + i))):
+                cover.add_edge(a, b, capacity=cover.get_edge_data(a, b, {"capacity": 0})["capacity"] + 1)
+    for node in range(count):
+        for cell in (-reach - 1, -reach, reach, reach + 1):
+            if (node, cell) in cover:
+                cover.add_edge((node, cell), "far", capacity=99)
+    found = on_ways(result, edges, images, np.ones(many))
+    for node in range(count):
+        flow = networkx.maximum_flow_value(cover, (node, 0), "far") if (node, 0) in cover and "far" in cover else 0
+        assert found[node] == (flow >= 2), (edges.tolist(), images.tolist(), node)
 
 
 @given(st.integers(0, 2**32 - 1))
