@@ -255,7 +255,7 @@ def read_framework(
             found=mobile,
             expected=f"one of {', '.join(elements)}",
             cause="the mobile ion must be in the structure, or its sites must be given",
-            remedy=f"did you mean {close}?" if close else "name the mobile element, or pass mobile_sites_A",
+            remedy=f"did you mean {close}?" if close else "name an element of the structure, or give its empty sites",
         )
     charges = _site_charges(rows, mobile, oxidation_states)
     is_mobile = np.array([mobile in s for s in rows.species], dtype=bool)
@@ -270,7 +270,8 @@ def read_framework(
         raise InputError(
             "the framework has no anions",
             key="oxidation_states",
-            found=", ".join(sorted({ion_name(e, charges[i][e]) for i in frame for e in rows.species[i]})) or "no atoms",
+            found=", ".join(sorted({ion_name(e, charges[i][e]) for i in frame for e in rows.species[i]}))
+            or "no atom that stays",
             cause="gates are polygons of anions; a metal, an alloy or wrong oxidation states have none",
             remedy="check the oxidation states; an intermetallic is outside this geometry",
         )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ionsieve.records.channels import Gate
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["draw_gates", "draw_landscape", "draw_motion"]
 
 
+_MAX_ROWS = 16  # kinds of gate named in a picture
+
+
 def _axes(axes: Any, size: tuple[float, float]) -> Any:
     if axes is not None:
         return axes
@@ -28,44 +32,81 @@ def _axes(axes: Any, size: tuple[float, float]) -> Any:
     return Figure(figsize=size, layout="constrained").subplots()
 
 
+def _numbers(points: NDArray[np.float64], tolerance: float) -> list[tuple[NDArray[np.float64], str]]:
+    """Texts for points (K, 2) in units of the axes: points nearer than `tolerance` share one, such as ``1-3, 6``."""
+    left, out = list(range(len(points))), []
+    while left:
+        near = [k for k in left if np.linalg.norm(points[k] - points[left[0]]) < tolerance]
+        left = [k for k in left if k not in near]
+        runs: list[list[int]] = []
+        for k in near:
+            if runs and k == runs[-1][-1] + 1:
+                runs[-1].append(k)
+            else:
+                runs.append([k])
+        text = ", ".join(f"{r[0] + 1}" if len(r) == 1 else f"{r[0] + 1}-{r[-1] + 1}" for r in runs)
+        out.append((points[near].max(axis=0), text))
+    return out
+
+
 def draw_gates(gates: Sequence[Gate], ion_radius_A: float, *, open_ratio: float = 0.75, axes: Any = None) -> Any:
-    """Draw free radius against area for every kind of gate; those on the widest way through are filled."""
-    ax = _axes(axes, (6.4, 4.4))
-    for g in gates:
+    """Draw free radius against area for every kind of gate, numbered from the first row of the table.
+
+    Those on the widest way through are filled; the dashed line is the radius at which a gate counts as open.
+    """
+    ax = _axes(axes, (7.6, 4.4))
+    for number, g in enumerate(gates, start=1):
         ax.plot(
             g.area_A2,
             g.free_radius_A,
             "o",
             color="C0" if g.percolating else "0.6",
             mfc="C0" if g.percolating else "none",
+            label=f"{number}  {g.jump}" if number <= _MAX_ROWS else None,
         )
-        ax.annotate(g.jump, (g.area_A2, g.free_radius_A), xytext=(4, 3), textcoords="offset points", fontsize=7)
     ax.axhline(open_ratio * ion_radius_A, color="C3", lw=0.8, ls="--")
+    ax.margins(0.08)
     ax.set_xlabel("area of the anion triangle (Å²)")
     ax.set_ylabel("free radius (Å)")
+    if gates:
+        points = np.array([(g.area_A2, g.free_radius_A) for g in gates])
+        low, high = np.array([ax.get_xlim(), ax.get_ylim()]).T
+        for spot, text in _numbers((points - low) / (high - low), 0.06):
+            ax.annotate(text, low + spot * (high - low), xytext=(4, 3), textcoords="offset points", fontsize=7)
+        title = None if len(gates) <= _MAX_ROWS else f"the first {_MAX_ROWS} of {len(gates)}"
+        ax.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, handlelength=0, title=title)
     return ax
 
 
 def draw_motion(series: GateSeries, gates: GateSet, *, open_ratio: float = 0.75, axes: Any = None) -> Any:
-    """Draw the distribution over time of the free radius of each jump type."""
-    ax = _axes(axes, (6.4, 4.0))
+    """Draw the free radius of each jump type over time: mean, 5 to 95 % (bar) and 1 to 99 % (line).
+
+    The most frequent types first; dashed where a gate counts as open, on the right how often it is.
+    """
     free = np.asarray(series.free_radius)
-    for k, name in enumerate(gates.kinds):
+    counts = np.bincount(gates.kind, minlength=len(gates.kinds))
+    shown = [int(k) for k in np.argsort(-counts, kind="stable") if counts[k]][:_MAX_ROWS] if free.size else []
+    ax = _axes(axes, (7.6, 1.2 + 0.28 * max(len(shown), 2)))
+    bound = open_ratio * gates.ion_radius
+    for row, k in enumerate(shown):
         values = free[:, gates.kind == k].ravel()
-        if values.size:
-            density, edges = np.histogram(values, bins=60, density=True)
-            ax.plot(0.5 * (edges[1:] + edges[:-1]), density, label=name)
-    ax.axvline(open_ratio * gates.ion_radius, color="C3", lw=0.8, ls="--")
+        q01, q05, q95, q99 = np.quantile(values, (0.01, 0.05, 0.95, 0.99))
+        ax.plot([q01, q99], [row, row], color="C0", lw=1)
+        ax.plot([q05, q95], [row, row], color="C0", lw=5, alpha=0.5, solid_capstyle="butt")
+        ax.plot(values.mean(), row, "o", color="C0", ms=4)
+        ax.text(1.01, row, f"{100 * np.mean(values >= bound):.0f} % open", fontsize=7, va="center",
+                transform=ax.get_yaxis_transform())  # fmt: skip
+    ax.axvline(bound, color="C3", lw=0.8, ls="--")
+    ax.set_yticks(range(len(shown)), [f"{gates.kinds[k]}  ({counts[k]} per cell)" for k in shown], fontsize=7)
+    ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xlabel("free radius (Å)")
-    ax.set_ylabel("probability density (1/Å)")
-    ax.legend(fontsize=7)
     return ax
 
 
 def draw_landscape(landscape: Landscape, *, axis: int = 2, index: int | None = None, axes: Any = None) -> Any:
-    """Draw a cut through the site energy at one grid plane (default.
+    """Draw a cut through the site energy, eV above the minimum, at one grid plane.
 
-    The plane of the lowest point), eV above the minimum.
+    Default: the plane of the lowest point.
     """
     ax = _axes(axes, (5.2, 4.4))
     energy = landscape.energy_eV - landscape.energy_eV.min()

@@ -161,17 +161,21 @@ def _load(source: str, mobile: str, start: int, stop: int | None, stride: int) -
             )  # fmt: skip
         return _of_prototype(prototype)
     if path.suffix.lower() == ".cif":
-        return _read_cif(path), None, None
+        return _read_structure(path), None, None
     from ionsieve.trajectory.foreign import read_any
 
     frames = read_any(path, start=start, stop=stop, stride=stride, frame_interval_fs=1.0)
+    import ase.io
     from ase import Atoms
 
+    periodic: Any = True
+    if path.suffix.lower() not in (".h5", ".h5md", ".hdf5"):
+        periodic = ase.io.read(path, index=0).pbc
     positions, cell = frames.positions[0].copy(), frames.cells.mean(axis=0)
     if len(frames.positions) > 1:  # gates are found in the mean framework; ions that travel have no mean
         stays = frames.numbers != _number(mobile)
         positions[stays] = frames.positions[:, stays].mean(axis=0)
-    reference = Atoms(numbers=frames.numbers, positions=positions, cell=cell, pbc=True)
+    reference = Atoms(numbers=frames.numbers, positions=positions, cell=cell, pbc=periodic)
     return reference, frames if len(frames.positions) > 1 else None, None
 
 
@@ -195,22 +199,33 @@ def _of_prototype(prototype: Any) -> tuple[Any, None, Any]:
         if site.mobile:
             sites += (np.asarray(site.positions) @ prototype.cell).tolist()
             labels += [site.label] * len(site.positions)
-    return _read_cif(Path(prototype.location).with_suffix(".cif")), None, (sites, labels)
+    return _read_structure(Path(prototype.location).with_suffix(".cif")), None, (sites, labels)
 
 
-def _read_cif(path: Path) -> Any:
+def _read_structure(path: Path) -> Any:
+    from pymatgen.core import Structure
     from pymatgen.io.cif import CifParser
 
-    parser = CifParser(path, occupancy_tolerance=1.01, site_tolerance=1e-4)
-    return parser.parse_structures(primitive=False, on_error="ignore")[0]
+    try:
+        if path.suffix.lower() != ".cif":
+            return Structure.from_file(path)
+        parser = CifParser(path, occupancy_tolerance=1.01, site_tolerance=1e-4)
+        return parser.parse_structures(primitive=False, on_error="ignore")[0]
+    except (ValueError, LookupError, TypeError, AssertionError, OSError) as error:
+        raise InputError(
+            "not a readable structure",
+            where=str(path),
+            found=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            expected="a crystal: cell, symmetry and atom sites",
+            remedy="open it in VESTA, or give the structure as CIF, POSCAR or extxyz",
+        ) from error
 
 
 def _sites_of(path: Path, mobile: str, cell: Any) -> tuple[Any, list[str]]:
     """Mobile sites of a structure file, placed into `cell` by their fractional coordinates."""
     import numpy as np
-    from pymatgen.core import Structure
 
-    structure = Structure.from_file(path)
+    structure = _read_structure(path)
     atoms = [s for s in structure if mobile in {getattr(e, "symbol", str(e)) for e in s.species.elements}]
     if not atoms:
         raise InputError(f"the file holds no {mobile}", key="--sites", where=str(path))

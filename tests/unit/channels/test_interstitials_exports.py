@@ -200,6 +200,30 @@ def test_command_names_a_missing_file(app):
     assert "no such file" in str(result.exception)
 
 
+@pytest.mark.parametrize("text", ["", "hello", "data_x\n_cell_length_a 3\n"])
+def test_command_names_a_file_that_is_no_structure(app, tmp_path, text):
+    bad, good = tmp_path / "bad.cif", str(path_of("Na3OCl_Pm-3m"))
+    bad.write_text(text)
+    for arguments in (
+        ["channels", str(bad), "--mobile", "Na"],
+        ["channels", good, "--mobile", "Na", "--sites", str(bad)],
+    ):
+        result = CliRunner().invoke(app, arguments)
+        assert isinstance(result.exception, InputError)
+        assert "not a readable" in str(result.exception)
+        assert "bad.cif" in str(result.exception)
+
+
+def test_command_refuses_a_slab_by_its_boundary(app, tmp_path):
+    atoms = Structure.from_file(path_of("Na3OCl_Pm-3m")).to_ase_atoms()
+    atoms.info.clear()
+    atoms.pbc = [True, True, False]
+    ase_write(tmp_path / "slab.extxyz", atoms)
+    result = CliRunner().invoke(app, ["channels", str(tmp_path / "slab.extxyz"), "--mobile", "Na"])
+    assert isinstance(result.exception, InputError)
+    assert "not periodic in all three directions" in str(result.exception)
+
+
 def test_command_refuses_the_wrong_ion(app):
     result = CliRunner().invoke(app, ["channels", "Na3OCl_Pm-3m", "--mobile", "Li"])
     assert isinstance(result.exception, InputError)
