@@ -32,14 +32,12 @@ def _validate(name: str, *, timing: bool) -> int:
 
     from ionsieve.campaign import find_campaign, load_campaign
     from ionsieve.cli.table import console as make_console
-    from ionsieve.generate import expand
     from ionsieve.screening.run import check
     from ionsieve.stages.base import unknown_elements
     from ionsieve.verdicts import Outcome
 
     campaign = load_campaign(find_campaign(name))
-    check(campaign)  # what `run` would refuse shows here too
-    candidates = expand(campaign.generate)
+    candidates = check(campaign)  # what `run` would refuse shows here too
     good = [c for c in candidates if c.outcome is Outcome.COMPLETED]
     console = make_console()
     table = Table(title=f"{campaign.name}: {len(candidates)} candidates", title_justify="left")

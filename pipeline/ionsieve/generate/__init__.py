@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ionsieve.generate import prototypes as prototypes
     from ionsieve.generate.configuring import configure as configure
     from ionsieve.generate.expansion import expand as expand
+    from ionsieve.generate.expansion import expand_recipes as expand_recipes
     from ionsieve.generate.exporting import export as export
     from ionsieve.generate.prototypes import Prototype as Prototype
     from ionsieve.generate.settings import GenerateSettings as GenerateSettings
@@ -24,10 +25,11 @@ _HOMES = {
     "Prototype": "prototypes",
     "configure": "configuring",
     "expand": "expansion",
+    "expand_recipes": "expansion",
     "export": "exporting",
 }
 
-__all__ = ["GenerateSettings", "Prototype", "configure", "expand", "export", "prototypes"]
+__all__ = ["GenerateSettings", "Prototype", "configure", "expand", "expand_recipes", "export", "prototypes"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from ionsieve.generate.assembly import Assembled
 from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.ions import bond_valence_r0_A, radius_A
 from ionsieve.generate.neighbours import pair_list
+from ionsieve.generate.packing import exclusion_A
 from ionsieve.generate.prototypes import Prototype
 from ionsieve.generate.settings import CheckSettings
 from ionsieve.records.candidate import Candidate, Check
@@ -24,6 +25,8 @@ Floats = NDArray[np.float64]
 #: Bonds longer than this do not count into a bond-valence sum, Å.
 BOND_CUTOFF_A = 4.5
 BOND_SOFTNESS_A = 0.37
+#: Part of the exclusion distance that two ions must keep: crowded ones are moved apart until they meet others.
+CROWDING = 0.9
 
 
 def density_g_per_cm3(symbols: tuple[str, ...], volume_A3: float) -> float:
@@ -132,16 +135,19 @@ def check_structure(
         checks.append(polyanions)
         if not polyanions.passed:
             flags.append(Flag.POLYANION_STRAINED)
-    if contact.passed and assembled.moved_A > 1e-3:
-        checks.append(Check(name="crowded mobile ions", passed=True, value=round(assembled.moved_A, 3), unit="Å",
-                            detail="largest move that kept mobile ions on neighbouring sites apart"))  # fmt: skip
+    crowding, crowded = _exclusions(candidate, prototype, structure.site_labels, groups, i, j, distance)
+    if crowding is not None:
+        if assembled.moved_A > 1e-3:
+            moved = f"neighbours of crowded sites moved aside by up to {assembled.moved_A:.2f} Å"
+            crowding = crowding.model_copy(update={"detail": f"{crowding.detail}; {moved}"})
+        checks.append(crowding)
     for entry in candidate.provenance.get("composition_checks", []):
         checks.append(Check.model_validate(entry))
     outcome, reason = Outcome.COMPLETED, ""
     if not checks[0].passed:
         outcome, reason = Outcome.NOT_NEUTRAL, f"the cell carries {total:+g} charges"
-    elif failed:
-        outcome, reason = Outcome.BAD_GEOMETRY, failed
+    elif failed or crowded:
+        outcome, reason = Outcome.BAD_GEOMETRY, failed or crowded
         flags.append(Flag.SHORT_CONTACT)
     return tuple(checks), outcome, reason, tuple(flags)
 
@@ -183,6 +189,31 @@ def _distances(
     check = Check(name="shortest distances", passed=ratio >= 1, value=round(d, 4), unit="Å",
                   bounds=f"{pair} >= {limit:.2f}", detail=text)  # fmt: skip
     return check, "" if ratio >= 1 else f"{pair} {d:.2f} Å apart, less than {limit:.2f} Å"
+
+
+def _exclusions(
+    candidate: Candidate,
+    prototype: Prototype,
+    labels: tuple[str, ...],
+    groups: NDArray[np.int64],
+    i: NDArray[np.int64],
+    j: NDArray[np.int64],
+    distance: Floats,
+) -> tuple[Check | None, str]:
+    """Ions on sites that exclude each other keep their distance, the cell's scale taken into account."""
+    names = sorted(set(labels))
+    limit = np.array([[exclusion_A(prototype, a, b) for b in names] for a in names])
+    limit *= float(candidate.provenance["spec"]["cell_scale"])
+    code = np.array([names.index(label) for label in labels])
+    least = limit[code[i], code[j]]
+    rows = np.flatnonzero((least > 0) & ((groups[i] < 0) | (groups[i] != groups[j])))
+    if not len(rows):
+        return None, ""
+    k = rows[int(np.argmin(distance[rows] / least[rows]))]
+    a, b, d, bound = labels[i[k]], labels[j[k]], float(distance[k]), float(CROWDING * least[k])
+    check = Check(name="exclusive sites", passed=d >= bound, value=round(d, 4), unit="Å", bounds=f">= {bound:.2f}",
+                  detail=f"nearest ions on sites that exclude each other: {a} and {b}")  # fmt: skip
+    return check, "" if d >= bound else f"ions on {a} and {b} are {d:.2f} Å apart, less than {bound:.2f} Å"
 
 
 def _density(

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
+from ionsieve.errors import InputError
 from ionsieve.generate.formula import format_formula
-from ionsieve.generate.prototypes import Prototype
+from ionsieve.generate.packing import capacity, exclusion_A
+from ionsieve.generate.prototypes import Prototype, Site
 from ionsieve.generate.settings import CompensationSettings
 from ionsieve.generate.sites import minimum_distances
 from ionsieve.generate.targets import (
     INTERSTITIAL,
+    MOBILE,
     Sublattice,
     Substitution,
     Target,
@@ -20,7 +23,7 @@ from ionsieve.generate.targets import (
     substitute,
 )
 
-__all__ = ["NotBalanced", "add_mobile", "compensate", "crowded_sites", "room_for_mobile"]
+__all__ = ["NotBalanced", "add_mobile", "compensate", "crowded_sites", "known_sites", "room_for_mobile"]
 
 EPSILON = 1e-6
 
@@ -37,19 +40,28 @@ def _describe(target: Target) -> str:
     )
 
 
-def interstitial_room(target: Target) -> float:
-    """Positions a formula unit on the prototype's empty mobile sites with coordinates."""
-    prototype = target.prototype
-    return sum(
-        prototype.per_formula_unit(s)
-        for s in prototype.sites
-        if s.interstitial and s.label not in target.mobile.capacity
-    )
+def _held(target: Target) -> float:
+    """Ions a formula unit that stand on mobile sites, immobile dopants included."""
+    return sum(sum(s.amounts.values()) for s in target.sublattices if s.name in (MOBILE, INTERSTITIAL))
+
+
+def _empty_sites(target: Target) -> list[Site]:
+    """The prototype's empty mobile sites with coordinates that are not in use."""
+    return [s for s in target.prototype.sites if s.interstitial and s.label not in target.mobile.capacity]
 
 
 def room_for_mobile(target: Target) -> float:
-    """Mobile ions a formula unit that still fit: on vacancies of the regular sites and on interstitial sites."""
-    return max(0.0, target.mobile.vacant) + interstitial_room(target)
+    """Mobile ions a formula unit that still fit on regular and interstitial sites, exclusion distances kept."""
+    labels = (*target.mobile.capacity, *(s.label for s in _empty_sites(target)))
+    return max(0.0, capacity(target.prototype, labels) - _held(target))
+
+
+def known_sites(prototype: Prototype) -> str:
+    """In words, what bounds the room for mobile ions; sites of unknown coordinates are named."""
+    sites = (prototype.data or {}).get("mobile_sites", [])
+    missing = next((s.get("note") or s["label"] for s in sites if s.get("xyz") is None), None)
+    cause = f" ({missing})" if missing else ""
+    return f" on sites with known coordinates, no two ions closer than they can be{cause}"
 
 
 def add_mobile(target: Target, extra: float) -> str:
@@ -60,24 +72,27 @@ def add_mobile(target: Target, extra: float) -> str:
     interstitial sites that crowd regular ones, as a sublattice of its own: there each ion pushes its neighbours aside.
     """
     prototype, ion, mobile = target.prototype, target.mobile_ion, target.mobile
-    where = ["vacant regular sites"] if mobile.vacant > EPSILON else []
-    have = mobile.amounts.get(ion, 0.0)
+    held, have = sum(mobile.amounts.values()), mobile.amounts.get(ion, 0.0)
+    room = capacity(prototype, tuple(mobile.capacity)) - held
+    where = ["vacant regular sites"] if room > EPSILON else []
     crowded = crowded_sites(prototype)
-    empty = [s for s in prototype.sites if s.interstitial and s.label not in mobile.capacity]
-    if mobile.vacant < extra - EPSILON:
-        for site in (s for s in empty if s.label not in crowded):
+    empty = _empty_sites(target)
+    clear = [s for s in empty if s.label not in crowded]
+    if room < extra - EPSILON and clear:
+        for site in clear:
             mobile.capacity[site.label] = prototype.per_formula_unit(site)
             mobile.allowed[ion] = (*mobile.allowed[ion], site.label)
             mobile.allowed[""] = (*mobile.allowed[""], site.label)
             where.append(f"interstitial site {site.label}")
-    inside = min(extra, max(0.0, mobile.vacant))
+        room = capacity(prototype, tuple(mobile.capacity)) - held
+    inside = min(extra, max(0.0, room))
     mobile.amounts[ion] = round(have + inside, 10)
     rest = round(extra - inside, 10)
     if rest > EPSILON:
         sites = [s for s in empty if s.label in crowded]
         labels = tuple(s.label for s in sites)
-        capacity = {s.label: prototype.per_formula_unit(s) for s in sites}
-        target.sublattices.append(Sublattice(INTERSTITIAL, capacity, {ion: rest}, {ion: labels, "": labels}))
+        places = {s.label: prototype.per_formula_unit(s) for s in sites}
+        target.sublattices.append(Sublattice(INTERSTITIAL, places, {ion: rest}, {ion: labels, "": labels}))
         where.append(f"crowded interstitial site {'/'.join(labels)}, neighbours pushed aside")
     return " and ".join(where)
 
@@ -88,8 +103,7 @@ def crowded_sites(prototype: Prototype) -> frozenset[str]:
     out = set()
     for empty in (s for s in prototype.sites if s.interstitial):
         for regular in (s for s in prototype.sites if s.mobile and not s.interstitial):
-            a, b = sorted((empty.label, regular.label))
-            limit = prototype.exclusions_A.get((a, b), 0.0)
+            limit = exclusion_A(prototype, empty.label, regular.label)
             distance = minimum_distances(empty.positions[:1], regular.positions, prototype.cell)
             if float(distance.min()) < limit:
                 out.add(empty.label)
@@ -177,15 +191,9 @@ def compensate(target: Target, wanted: CompensationSettings, overrides: Mapping[
     extra = -excess / z
     room = room_for_mobile(target)
     if room < extra - EPSILON:
-        missing = [
-            s.get("note") or s["label"]
-            for s in (target.prototype.data or {}).get("mobile_sites", [])
-            if s.get("xyz") is None
-        ]
-        cause = f" ({missing[0]})" if missing else ""
         raise NotBalanced(
             f"{left}: {extra:.4g} {ion} more a formula unit are needed, and {target.prototype.name} has room for "
-            f"{room:.4g} on sites with known coordinates{cause}. It would be mended by {_mends(target, excess)}"
+            f"{room:.4g}{known_sites(target.prototype)}. It would be mended by {_mends(target, excess)}"
         )
     where = add_mobile(target, extra)
     target.mechanism = "interstitial"
@@ -200,8 +208,15 @@ def _codope(
     prototype = target.prototype
     labels = sites_of_host(target, wanted.site, wanted.dopant)
     host = host_species(target, wanted.site, labels)
-    step = charge_of(wanted.dopant, prototype, overrides, site=labels[0]) - target.charges[host]
-    if step * excess >= 0:
+    charge, own = charge_of(wanted.dopant, prototype, overrides, site=labels[0]), target.charges[host]
+    _check_signs(wanted, host, charge, own)
+    step = charge - own
+    if step == 0:
+        raise NotBalanced(
+            f"{left}: {wanted.dopant} carries {charge:+d} as {host} does and balances nothing. "
+            f"It would be mended by {_mends(target, excess)}"
+        )
+    if step * excess > 0:
         raise NotBalanced(
             f"{left}: {wanted.dopant} on {host} changes the charge by {step:+d} each, the wrong way. "
             f"It would be mended by {_mends(target, excess)}"
@@ -219,4 +234,27 @@ def _codope(
     target.reason = (
         f"{before} leaves {excess:+.4g} charges a formula unit: balanced by {format_formula({wanted.dopant: amount})} "
         f"on {host} ({step:+d} each)"
+    )
+
+
+def _check_signs(wanted: CompensationSettings, host: str, charge: int, own: int) -> None:
+    """A co-dopant is a cation on a cation's site, an anion an anion on an anion's.
+
+    Raises
+    ------
+    InputError
+        For any other pair: no composition makes it right.
+    """
+    sign, kind = (1, "cation") if wanted.mechanism == "codopant" else (-1, "anion")
+    if charge * sign > 0 and own * sign > 0:
+        return
+    if charge * sign < 0 and own * sign < 0:
+        remedy = f"write mechanism: {'anion' if wanted.mechanism == 'codopant' else 'codopant'}"
+    else:
+        remedy = f"name a site and a dopant that are both {kind}s"
+    raise InputError(
+        f"mechanism {wanted.mechanism!r} puts {kind}s on the sites of {kind}s",
+        key="compensation",
+        found=f"{wanted.dopant} ({charge:+d}) on {host} ({own:+d})",
+        remedy=remedy,
     )

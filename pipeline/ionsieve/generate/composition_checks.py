@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ionsieve.generate import ions
+from ionsieve.generate.groups import GROUP_RADII_A
 from ionsieve.generate.ions import radius_A
 from ionsieve.generate.settings import CheckSettings
 from ionsieve.generate.supercells import Plan
@@ -48,7 +49,7 @@ def tolerance_factor(target: Target) -> float | None:
     for sublattice, coordination in ((target.mobile, 6), (centre, 6), (cage, 6)):
         total, weight = 0.0, 0.0
         for species, amount in sublattice.amounts.items():
-            radius = _GROUP_RADII_A.get(species) or radius_A(species, target.charges[species], coordination)
+            radius = GROUP_RADII_A.get(species) or radius_A(species, target.charges[species], coordination)
             if radius is None:
                 return None
             total, weight = total + amount * radius, weight + amount
@@ -57,10 +58,6 @@ def tolerance_factor(target: Target) -> float | None:
         radii.append(total / weight)
     a, o, x = radii
     return (a + x) / (math.sqrt(2.0) * (a + o))
-
-
-#: Thermochemical radii of cluster anions, Å: H. D. B. Jenkins, K. P. Thakur, J. Chem. Educ. 56 (1979) 576.
-_GROUP_RADII_A = {"BH4": 1.93, "BF4": 2.32, "NH2": 1.90, "OH": 1.33, "NO2": 1.92, "CN": 1.91, "SH": 2.07}
 
 
 def composition_checks(

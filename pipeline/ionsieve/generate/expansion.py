@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from ionsieve.errors import InputError, Problems
 from ionsieve.generate.compensation import NotBalanced, compensate
 from ionsieve.generate.composition_checks import composition_checks
-from ionsieve.generate.formula import flatten, format_formula
+from ionsieve.generate.formula import flatten, format_formula, group_hint
 from ionsieve.generate.grid import grid_changes
 from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.prototypes import Prototype, load, names
@@ -27,9 +27,25 @@ from ionsieve.generate.targets import INTERSTITIAL, MOBILE, Substitution, Target
 from ionsieve.records.candidate import Candidate, SiteChange
 from ionsieve.verdicts import Outcome
 
-__all__ = ["expand"]
+__all__ = ["Expansion", "expand", "expand_recipes"]
 
 Library = Sequence[str | Path] | str | Path | None
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What the recipes ask for.
+
+    Attributes
+    ----------
+    candidates
+        In the order of the recipes, each composition once.
+    named
+        Ids of those that a recipe names; the others are points of grids.
+    """
+
+    candidates: list[Candidate]
+    named: frozenset[str]
 
 
 def expand(settings: GenerateSettings, *, library: Library = None) -> list[Candidate]:
@@ -50,35 +66,41 @@ def expand(settings: GenerateSettings, *, library: Library = None) -> list[Candi
     ProblemsError
         For unknown prototypes, sites or species and impossible amounts: all recipes' problems at once.
     """
+    return expand_recipes(settings, library=library).candidates
+
+
+def expand_recipes(settings: GenerateSettings, *, library: Library = None) -> Expansion:
+    """Like `expand`, and say which candidates were named one by one."""
     extra = [] if library is None else [library] if isinstance(library, str | Path) else list(library)
     folders = [*settings.library, *extra]
     names(folders)  # a missing library folder is one error, not one a recipe
     problems = Problems()
     candidates: list[Candidate] = []
-    seen: dict[str, str] = {}
+    seen: dict[str, str] = {}  # content to id
+    named: set[str] = set()
     for number, recipe in enumerate(settings.recipes):
         try:
             for candidate in _candidates_of(recipe, settings, folders):
-                unique = _unique(candidate, seen)
-                if unique is not None:
+                content = candidate.provenance["spec_sha256"]
+                if content not in seen:
+                    unique = _renamed(candidate, set(seen.values()))
+                    seen[content] = unique.candidate_id
                     candidates.append(unique)
+                if recipe.grid is None:
+                    named.add(seen[content])
         except InputError as error:
             found = getattr(error, "problems", (error.problem,))
             for problem in found:
                 problems.found.append(replace(problem, key=f"generate.recipes[{number}].{problem.key}".rstrip(".")))
     problems.throw()
-    return candidates
+    return Expansion(candidates, frozenset(named))
 
 
-def _unique(candidate: Candidate, seen: dict[str, str]) -> Candidate | None:
-    """Drop what was made before; give a number to what differs under the same name."""
-    spec = candidate.provenance["spec_sha256"]
-    if spec in seen.values():
-        return None
+def _renamed(candidate: Candidate, taken: set[str]) -> Candidate:
+    """Give a number to what differs under the same name."""
     name, k = candidate.candidate_id, 2
-    while name in seen:
+    while name in taken:
         name, k = f"{candidate.candidate_id}~{k}", k + 1
-    seen[name] = spec
     return candidate if name == candidate.candidate_id else candidate.model_copy(update={"candidate_id": name})
 
 
@@ -146,7 +168,7 @@ def _finish(target: Target, recipe: Recipe, settings: GenerateSettings, *, state
     asked = list(target.substitutions)
     try:
         if stated:
-            _state_balance(target)
+            _state_balance(target, recipe.formula or "")
         else:
             compensate(target, wanted, recipe.oxidation_states)
     except NotBalanced as error:
@@ -178,17 +200,24 @@ def _sublattices(target: Target) -> list[dict[str, Any]]:
     ]
 
 
-def _state_balance(target: Target) -> None:
+def _state_balance(target: Target, formula: str) -> None:
     """For a formula: it must be neutral as written."""
     if abs(target.charge) < 1e-3:
         return
     excess = target.charge
     z = target.charges[target.mobile_ion]
     have = target.mobile_amount
+    mends = []
+    if have - excess / z > -1e-6:
+        mends.append(f"{have - excess / z:.4g} {target.mobile_ion} instead of {have:.4g}")
+    for species, amount in target.composition.items():
+        charge = target.charges[species] - excess / amount
+        if species != target.mobile_ion and abs(charge - round(charge)) < 0.01 and charge * target.charges[species] > 0:
+            mends.append(f"oxidation_states: {{{species}: {round(charge)}}}")
     raise NotBalanced(
         f"the formula as written carries {excess:+.4g} charges a formula unit; it would be neutral with "
-        f"{have - excess / z:.4g} {target.mobile_ion} instead of {have:.4g}, or with other oxidation states "
-        f"(taken: {', '.join(f'{s}{target.charges[s]:+d}' for s in target.composition)})"
+        f"{', or '.join([*mends, 'other oxidation states'])} "
+        f"(taken: {', '.join(f'{s}{target.charges[s]:+d}' for s in target.composition)})" + group_hint(formula)
     )
 
 

@@ -9,7 +9,7 @@ from ionsieve.errors import InputError
 from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.ions import is_element
 
-__all__ = ["flatten", "format_formula", "parse_formula"]
+__all__ = ["flatten", "format_formula", "group_hint", "parse_formula"]
 
 _TOKEN = re.compile(r"([A-Z][a-z]?)|([(\[])|([)\]])|(\d+\.?\d*|\.\d+)|(\s+)")
 
@@ -29,13 +29,28 @@ def parse_formula(text: str, *, groups: Iterable[str] = ()) -> dict[str, float]:
         For text that is no formula or an unknown element.
     """
     for name in sorted(groups, key=len, reverse=True):
-        text = re.sub(rf"(?<![(\[]){re.escape(name)}(?![a-z0-9.])", f"({name})", text)
+        text = re.sub(_bare(name), f"({name})", text)
     amounts: dict[str, float] = {}
     for species, amount in _parse(text):
         amounts[species] = amounts.get(species, 0.0) + amount
     if not amounts:
         raise InputError("an empty formula", found=repr(text))
     return amounts
+
+
+def group_hint(text: str) -> str:
+    """A sentence for a formula that spells a cluster anion without brackets; empty when it does not."""
+    found = [name for name in GROUPS if re.search(_bare(name), text)]
+    if not found:
+        return ""
+    written = text
+    for name in sorted(found, key=len, reverse=True):
+        written = re.sub(_bare(name), f"({name})", written)
+    return f". If {' and '.join(found)} is meant as one anion, write {written}"
+
+
+def _bare(name: str) -> str:
+    return rf"(?<![(\[]){re.escape(name)}(?![a-z0-9.])"
 
 
 def _parse(text: str) -> list[tuple[str, float]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GROUPS", "Group", "random_rotation"]
+__all__ = ["GROUPS", "GROUP_RADII_A", "Group", "random_rotation"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,10 @@ GROUPS: dict[str, Group] = {
         _of(("C", 2), ("N", -3), _rod(1.17), "CN"),
     )
 }
+
+
+#: Thermochemical radii of cluster anions, Å: H. D. B. Jenkins, K. P. Thakur, J. Chem. Educ. 56 (1979) 576.
+GROUP_RADII_A = {"BH4": 1.93, "BF4": 2.32, "NH2": 1.90, "OH": 1.33, "NO2": 1.92, "CN": 1.91, "SH": 2.07}
 
 
 def random_rotation(generator: np.random.Generator) -> NDArray[np.float64]:

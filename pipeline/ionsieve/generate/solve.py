@@ -11,12 +11,22 @@ import numpy as np
 from scipy.optimize import linprog
 
 from ionsieve.errors import InputError
-from ionsieve.generate.compensation import add_mobile, room_for_mobile
-from ionsieve.generate.formula import flatten, parse_formula
+from ionsieve.generate.compensation import add_mobile, known_sites, room_for_mobile
+from ionsieve.generate.formula import flatten, group_hint, parse_formula
 from ionsieve.generate.groups import GROUPS
-from ionsieve.generate.ions import COMMON_CHARGES, MOBILE_IONS, radius_A
+from ionsieve.generate.ions import COMMON_CHARGES, MOBILE_IONS
+from ionsieve.generate.kinship import exchange_cost, ion_cost, listed_pairs, objection
 from ionsieve.generate.prototypes import Prototype, load, names
-from ionsieve.generate.targets import MOBILE, Substitution, Target, base_target, charge_of, substitute
+from ionsieve.generate.targets import (
+    MOBILE,
+    Substitution,
+    Target,
+    base_target,
+    charge_of,
+    places_of,
+    sites_of_host,
+    substitute,
+)
 
 __all__ = ["NoPrototype", "solve_formula"]
 
@@ -30,11 +40,25 @@ class NoPrototype(Exception):  # noqa: N818 - a finding: expand turns it into a 
 
 @dataclass(frozen=True)
 class _Solution:
+    """One prototype with the changes that make the formula of it.
+
+    Attributes
+    ----------
+    cost
+        Of the changes, see `kinship.exchange_cost`: comparable between prototypes.
+    objection
+        Why a chemist would not call the result this prototype any more; empty when he would.
+    possible
+        Whether the mobile ions fit on the sites at all.
+    """
+
     cost: float
     prototype: Prototype
     changes: tuple[Substitution, ...]
     mobile_ion: str
     mobile_amount: float
+    objection: str
+    possible: bool
 
 
 def solve_formula(
@@ -64,14 +88,30 @@ def solve_formula(
         raise NoPrototype(
             f"{text} fits none of the {len(choices)} prototypes of the library: their sites cannot hold these elements "
             "in these amounts; add your own prototype (CIF and YAML), or name the nearest one to see where it fails"
+            + group_hint(text)
         )
     solutions.sort(
         key=lambda s: (round(s.cost, 6), -len(s.prototype.rotations), len(s.prototype.name), s.prototype.name)
     )
-    best = solutions[0]
+    nearest = solutions[0]
+    best = nearest if prototype else next((s for s in solutions if not s.objection), None)
+    if prototype and not nearest.possible:
+        raise NoPrototype(nearest.objection)
+    if best is None:
+        name = nearest.prototype.name
+        again = f", or name this one (prototype: {name}) to have it made all the same" if nearest.possible else ""
+        raise NoPrototype(
+            f"{text} fits none of the {len(choices)} prototypes of the library. The nearest is {name}, but "
+            f"{nearest.objection}. Add your own prototype (CIF and YAML){again}{group_hint(text)}"
+        )
     target = _target_of(text, best, overrides)
-    if not prototype:
-        others = [s.prototype.name for s in solutions[1:] if s.cost < best.cost + 0.05]
+    if prototype:
+        if best.objection:
+            target.notes.append(f"far from its prototype: {best.objection}")
+    else:
+        others = [
+            s.prototype.name for s in solutions if s is not best and not s.objection and s.cost < best.cost + 0.02
+        ]
         target.notes.append(
             f"prototype found automatically: {best.prototype.name}"
             + (f"; also possible: {', '.join(others)}" if others else "")
@@ -102,21 +142,26 @@ def _solve_on(text: str, prototype: Prototype, overrides: Mapping[str, int]) -> 
     ion, swap = _mobile_ion(text, wanted, own, prototype, charges)
     mobile_amount = wanted.pop(ion)
     z = charges[ion]
-    own_mobile = own.pop(prototype.mobile_ion)
+    own_mobile = own_mobile_amount = own.pop(prototype.mobile_ion)
     if ion == prototype.mobile_ion and abs(mobile_amount - own_mobile) <= ROUNDING * own_mobile:
         mobile_amount = own_mobile
     elif swap:
         own_mobile *= prototype.mobile_charge / z
     excess = {s: wanted.get(s, 0.0) - own.get(s, 0.0) for s in {**wanted, **own}}
     excess = {s: d for s, d in excess.items() if abs(d) > max(1e-6, ROUNDING * min(own.get(s, math.inf), 1.0))}
-    if mobile_amount > room_for_mobile(base) + base.mobile.amounts[prototype.mobile_ion] + 1e-6:
-        raise NoPrototype(
-            f"{text} holds {mobile_amount:.4g} {ion} a formula unit of {prototype.formula}; {prototype.name} has room "
-            f"for {room_for_mobile(base) + base.mobile.amounts[prototype.mobile_ion]:.4g}"
-        )
-    changes, cost = _assign(text, base, excess, charges)
-    cost += (1.0 if swap else 0.0) + 0.05 * abs(mobile_amount - own_mobile)
-    return _Solution(cost, prototype, changes, ion, round(mobile_amount, 8))
+    changes = _assign(text, base, excess, charges)
+    room = room_for_mobile(base) + own_mobile_amount - sum(c.amount for c in changes if c.host == prototype.mobile_ion)
+    cost = exchange_cost(base, changes, charges) + 0.2 * abs(mobile_amount - own_mobile) / own_mobile
+    if swap:
+        cost += ion_cost(ion, z, prototype.mobile_ion, prototype.mobile_charge, listed=False) + 0.1
+    possible = mobile_amount <= room + 1e-6
+    found = (
+        objection(text, base, changes, ion, charges)
+        if possible
+        else f"{text} holds {mobile_amount:.4g} {ion} a formula unit of {prototype.formula}, and {prototype.name} "
+        f"has room for {max(room, 0.0):.4g}{known_sites(prototype)}"
+    )
+    return _Solution(cost, prototype, changes, ion, round(mobile_amount, 8), found, possible)
 
 
 def _mobile_ion(
@@ -132,29 +177,24 @@ def _mobile_ion(
 
 def _assign(
     text: str, base: Target, excess: Mapping[str, float], charges: Mapping[str, int]
-) -> tuple[tuple[Substitution, ...], float]:
+) -> tuple[Substitution, ...]:
     """Distribute what is too much over what is too little: cheapest by charge, radius and lists."""
     prototype = base.prototype
     hosts = {s: -d for s, d in excess.items() if d < 0}
     dopants = {s: d for s, d in excess.items() if d > 0}
     if not hosts and not dopants:
-        return (), 0.0
-    listed = {
-        (d, h) for e in prototype.dopable for x in e.sites for h in prototype.site(x).occupancy for d in e.dopants
-    }
+        return ()
+    listed = listed_pairs(prototype)
     pairs, costs = [], []
     ion = prototype.mobile_ion
     for dopant in dopants:
         for host in (*hosts, ion):
             if charges[dopant] * prototype.charges[host] < 0:
                 continue
-            a, b = radius_A(dopant, charges[dopant], 6), radius_A(host, prototype.charges[host], 6)
-            mismatch = abs(a / b - 1) if a and b else 0.3
-            cost = 0.3 + mismatch + 0.1 * abs(charges[dopant] - prototype.charges[host])
-            cost += 0.0 if (dopant, host) in listed else 1.0
-            cost += 0.4 if host == ion else 0.0
+            known = (dopant, host) in listed
+            cost = ion_cost(dopant, charges[dopant], host, prototype.charges[host], listed=known)
             pairs.append((dopant, host))
-            costs.append(cost)
+            costs.append(cost + (0.4 if host == ion else 0.0))
     rows, right = [], []
     for species, amount in dopants.items():
         rows.append([1.0 if d == species else 0.0 for d, _ in pairs])
@@ -176,13 +216,11 @@ def _assign(
         if not slack.success:
             raise NoPrototype(_unmatched(text, prototype, hosts, dopants))
         solution = slack
-    changes = []
-    total = 0.0
-    for (dopant, host), amount, cost in zip(pairs, np.asarray(solution.x), costs, strict=True):
-        if amount > 1e-6:
-            changes.append(Substitution(host, dopant, round(float(amount), 8)))
-            total += float(amount) * cost
-    return tuple(changes), total
+    return tuple(
+        Substitution(host, dopant, round(float(amount), 8))
+        for (dopant, host), amount in zip(pairs, np.asarray(solution.x), strict=True)
+        if amount > 1e-6
+    )
 
 
 def _unmatched(text: str, prototype: Prototype, hosts: Mapping[str, float], dopants: Mapping[str, float]) -> str:
@@ -199,13 +237,16 @@ def _target_of(text: str, solution: _Solution, overrides: Mapping[str, int]) -> 
     before = target.mobile.amounts[ion]
     for change in solution.changes:
         host = ion if change.host == solution.prototype.mobile_ion else change.host
-        substitute(target, Substitution(host, change.dopant, change.amount), overrides)
+        labels = _roomy_sites(target, host, change)
+        substitute(target, Substitution(host, change.dopant, change.amount, labels), overrides)
     mobile = target.mobile
-    mobile.amounts[ion] = solution.mobile_amount
-    if mobile.vacant < -1e-6:
-        overflow = -mobile.vacant
-        mobile.amounts[ion] = solution.mobile_amount - overflow
-        target.notes.append(f"mobile ions beyond the regular sites stand on {add_mobile(target, overflow)}")
+    extra = round(solution.mobile_amount - mobile.amounts[ion], 8)
+    if extra > 1e-6:
+        where = add_mobile(target, extra)
+        if where != "vacant regular sites":
+            target.notes.append(f"the additional mobile ions stand on {where}")
+    else:
+        mobile.amounts[ion] = solution.mobile_amount
     difference = solution.mobile_amount - before
     on_mobile = sum(a for s, a in mobile.amounts.items() if s != ion)
     if difference + on_mobile > 1e-4:
@@ -220,6 +261,18 @@ def _target_of(text: str, solution: _Solution, overrides: Mapping[str, int]) -> 
         "prototype"
     )
     return target
+
+
+def _roomy_sites(target: Target, host: str, change: Substitution) -> tuple[str, ...]:
+    """The sites that list the dopant, or all that hold the host when those are too few."""
+    preferred = sites_of_host(target, host, change.dopant)
+    room = sum(
+        target.prototype.per_formula_unit(site) * site.occupancy.get(change.host, 0.0)
+        for site in map(target.prototype.site, preferred)
+    )
+    if change.amount <= room + 1e-6:
+        return preferred
+    return places_of(target, host)
 
 
 def _host_charge(target: Target, change: Substitution) -> int:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.lattice import best_superlattices, densest_image_distance_A, shortest_vector_A
+from ionsieve.generate.packing import capacity
 from ionsieve.generate.prototypes import Prototype
 from ionsieve.generate.settings import SupercellSettings
 from ionsieve.generate.targets import INTERSTITIAL, MOBILE, Sublattice, Target
@@ -103,6 +104,7 @@ def _mobile_roundings(target: Target, units: float, charge: int) -> list[dict[st
     """Whole atoms of the mobile and the interstitial sublattice that neutralise `charge` of the rest."""
     mobile, ion = target.mobile, target.mobile_ion
     sites = round(sum(mobile.capacity.values()) * units)
+    most = int(capacity(target.prototype, tuple(mobile.capacity)) * units + 1e-6)
     crowded = next((s for s in target.sublattices if s.name == INTERSTITIAL), None)
     more = round(sum(crowded.capacity.values()) * units) if crowded else 0
     z = target.charges[ion]
@@ -115,7 +117,7 @@ def _mobile_roundings(target: Target, units: float, charge: int) -> list[dict[st
     for pick in itertools.product(*choices):
         held = sum(n * target.charges[s] for n, s in zip(pick, dopants, strict=True))
         count, rest = divmod(-(charge + held), z)
-        regular = min(count, sites - sum(pick))
+        regular = min(count, most - sum(pick))
         if rest or count < 0 or regular < 0 or count - regular > more:
             continue
         placed = {MOBILE: {**dict(zip(dopants, pick, strict=True)), ion: regular, "": sites - sum(pick) - regular}}

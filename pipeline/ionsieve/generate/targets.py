@@ -23,6 +23,7 @@ __all__ = [
     "Target",
     "base_target",
     "charge_of",
+    "places_of",
     "sites_of_host",
     "substitute",
 ]
@@ -188,6 +189,11 @@ def _merge(name: str, sites: list[Site], prototype: Prototype) -> Sublattice:
     return Sublattice(name, capacity, amounts, {**allowed, "": tuple(capacity) if name == MOBILE else vacant})
 
 
+def places_of(target: Target, species: str) -> tuple[str, ...]:
+    """All labels on which a species may stand."""
+    return tuple(dict.fromkeys(label for s in target.sublattices for label in s.allowed.get(species, ())))
+
+
 def sites_of_host(target: Target, host: str, dopant: str) -> tuple[str, ...]:
     """Labels on which `dopant` replaces `host`, an element or a site label.
 
@@ -202,7 +208,7 @@ def sites_of_host(target: Target, host: str, dopant: str) -> tuple[str, ...]:
     labels = [s.label for s in prototype.sites if not s.interstitial]
     if host in labels:
         return (host,)
-    holding = tuple(dict.fromkeys(label for s in target.sublattices for label in s.allowed.get(host, ())))
+    holding = places_of(target, host)
     if not holding:
         known = [*dict.fromkeys(sp for s in target.sublattices for sp in s.amounts), *labels]
         close = nearest(host, known)
@@ -271,12 +277,16 @@ def substitute(target: Target, change: Substitution, overrides: Mapping[str, int
     if len(labels) < len(merged.allowed.get(host, ())):
         available = min(available, sum(merged.capacity[label] for label in labels))
     if change.amount > available + 1e-6:
+        others = [label for label in places_of(target, host) if label not in labels]
         raise InputError(
             f"{change.amount:g} {dopant} a formula unit on {change.host} of {target.prototype.name}: there is room for "
             f"{available:g}",
             key=f"substitute.{change.host}.{dopant}",
             found=f"{change.amount:g}",
             expected=f"at most {available:g} a formula unit of {target.prototype.formula}",
+            remedy=f"{dopant} is listed for {', '.join(labels)}; name {' or '.join(others)} to use that site as well"
+            if others and not change.labels
+            else "",
         )
     merged.amounts[host] = max(0.0, round(merged.amounts.get(host, 0.0) - change.amount, 10))
     merged.amounts[dopant] = round(merged.amounts.get(dopant, 0.0) + change.amount, 10)

@@ -19,6 +19,7 @@ from ionsieve.store import Store
 
 if TYPE_CHECKING:
     from ionsieve.campaign import Campaign
+    from ionsieve.records import Candidate
 
 __all__ = ["resume_campaign", "run_campaign", "run_plan"]
 
@@ -75,7 +76,7 @@ def run_campaign(
         When the machine cannot: disk, cluster, workers.
     """
     _serve_when_rank(folder, cluster)
-    check(campaign)
+    candidates = check(campaign)
     folder = Path(folder).absolute()  # workers may have another working directory
     store = Store.create(
         folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share, amend=amend, hold=True
@@ -83,6 +84,7 @@ def run_campaign(
     return _run_stored(
         store,
         campaign,
+        candidates=candidates,
         cluster=cluster,
         scheduler=scheduler,
         n_workers=n_workers,
@@ -91,10 +93,15 @@ def run_campaign(
     )
 
 
-def check(campaign: Campaign) -> None:
+def check(campaign: Campaign) -> list[Candidate]:
     """Refuse what can be seen to be wrong before anything is written: recipes, families, elements, model file, device.
 
     A recipe that names its composition and cannot be balanced is bad input; the same in a grid is a row of the table.
+
+    Returns
+    -------
+    list
+        The candidates that the campaign's recipes ask for.
 
     Raises
     ------
@@ -102,13 +109,14 @@ def check(campaign: Campaign) -> None:
         With every problem of its kind.
     """
     from ionsieve.errors import Problems, nearest
-    from ionsieve.generate import expand, prototypes
+    from ionsieve.generate import expand_recipes, prototypes
     from ionsieve.ranking import read_columns
     from ionsieve.stages.base import potential_preimage, unknown_elements
     from ionsieve.verdicts import Outcome
 
     problems = Problems()
-    candidates = expand(campaign.generate)
+    expansion = expand_recipes(campaign.generate)
+    candidates = expansion.candidates
     families = {candidate.family for candidate in candidates}
     if campaign.simulate.families.keys() - families:  # reading the whole library is for this question alone
         families |= {prototypes.load(name).family for name in prototypes.names()}
@@ -121,9 +129,7 @@ def check(campaign: Campaign) -> None:
                 expected=f"one of {', '.join(sorted(families))}",
                 remedy=f"did you mean {close!r}?" if close else "",
             )
-    named = tuple(recipe for recipe in campaign.generate.recipes if recipe.grid is None)
-    asked = expand(campaign.generate.model_copy(update={"recipes": named})) if named else []
-    for candidate in asked:
+    for candidate in (c for c in candidates if c.candidate_id in expansion.named):
         if candidate.outcome is Outcome.NOT_NEUTRAL:
             problems.add(
                 candidate.reason, key="generate.recipes", found=f"{candidate.target_formula} on {candidate.prototype}"
@@ -143,6 +149,7 @@ def check(campaign: Campaign) -> None:
     if campaign.ranking.columns_csv:
         read_columns(campaign.ranking.columns_csv)
     problems.throw()
+    return candidates
 
 
 def resume_campaign(folder: str | Path, **told: Any) -> RunReport:
@@ -168,6 +175,7 @@ def _run_stored(
     store: Store,
     campaign: Campaign,
     *,
+    candidates: Sequence[Candidate] | None = None,
     cluster: str | Path | None = None,
     scheduler: str | None = None,
     n_workers: int | None = None,
@@ -188,7 +196,7 @@ def _run_stored(
     told = campaign.run
     return run_plan(
         store,
-        subjects(campaign, expand(campaign.generate)),
+        subjects(campaign, expand(campaign.generate) if candidates is None else candidates),
         CampaignBuilders(campaign),
         pool=pool,
         stages=STAGES,

@@ -52,6 +52,10 @@ def test_a_charged_formula_is_refused_with_what_would_be_neutral() -> None:
     assert c.outcome is Outcome.NOT_NEUTRAL
     assert "+0.2 charges" in c.reason
     assert "neutral with 3.2 Na instead of 3.4" in c.reason
+    (c,) = ask("Na3V2(PO4)3")
+    assert "neutral with oxidation_states: {V: 3}, or other oxidation states (taken: Na+1, V+5" in c.reason
+    (c,) = ask({"formula": "Na3V2(PO4)3", "oxidation_states": {"V": 3}})
+    assert (c.prototype, c.outcome) == ("NaZr2P3O12_R-3c", Outcome.COMPLETED)
 
 
 def test_substitutions_on_several_sites_and_ranges() -> None:
