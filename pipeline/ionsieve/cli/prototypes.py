@@ -88,4 +88,5 @@ def _show(p: Prototype) -> None:
     if short:
         console.print("sites that exclude each other: " + ", ".join(f"{k} ({v} Å)" for k, v in short.items()))
     console.print(f"source: {p.source}" + (f"  doi:{p.doi}" if p.doi and p.doi != "None" else ""))
-    console.print(f"quality: {p.quality}. {(p.data or {}).get('source_quality_detail', '')}")
+    if p.quality:
+        console.print(f"quality: {p.quality}. {(p.data or {}).get('source_quality_detail', '')}")

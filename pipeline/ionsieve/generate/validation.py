@@ -11,19 +11,9 @@ from ionsieve.errors import InputError, Problem, Problems
 from ionsieve.generate.cif import CifStructure, read_cif
 from ionsieve.generate.formula import flatten, parse_formula
 from ionsieve.generate.groups import GROUPS
+from ionsieve.generate.schema import REQUIRED, check_form
 
 __all__ = ["REQUIRED", "problems_of"]
-
-#: Key of the YAML to its meaning: the schema that the guide prints.
-REQUIRED: dict[str, str] = {
-    "formula": "composition of one formula unit, like Na3PS4",
-    "family": "the family it is compared within, like sulfide",
-    "mobile_ion": "element of the mobile ion, like Na",
-    "oxidation_states": "mapping of every element to its charge, like {Na: 1, P: 5, S: -2}",
-    "z": "formula units in the cell of the CIF",
-    "mobile_sites": "list of {label, occupancy, xyz}; labels as in the CIF, occupancy 0 with xyz for empty sites",
-    "source": "where the structure comes from",
-}
 
 
 def problems_of(path: Path) -> list[Problem]:
@@ -52,6 +42,7 @@ def problems_of(path: Path) -> list[Problem]:
         cif = read_cif(cif_path)
     except InputError as error:
         return [*problems.found, error.problem]
+    check_form(path, data, problems)
     if problems.found:
         return problems.found
     try:
@@ -97,9 +88,6 @@ def _check_labels(path: Path, data: dict[str, Any], cif: CifStructure, problems:
             if label not in labels:
                 problems.add(f"no site {label!r} in the CIF", where=where, key=f"dopable_sites[{k}]",
                              expected=", ".join(sorted(labels)))  # fmt: skip
-        if not isinstance(entry.get("dopants") or {}, dict):
-            problems.add("dopants are a mapping of species to charge", where=where, key=f"dopable_sites[{k}].dopants",
-                         expected="{Sc: 3, Mg: 2}")  # fmt: skip
     for k, entry in enumerate(data.get("groups") or []):
         if entry.get("group") not in GROUPS:
             problems.add(f"unknown cluster anion {entry.get('group')!r}", where=where, key=f"groups[{k}].group",
@@ -121,12 +109,19 @@ def _check_amounts(path: Path, data: dict[str, Any], cif: CifStructure, problems
         found, expected = have.get(element, 0.0), want.get(element, 0.0)
         if abs(found - expected) > 0.01 * max(1.0, expected):
             problems.add(f"the CIF holds {found:.4g} {element} a formula unit, the formula says {expected:.4g}",
-                         where=where, key="formula", cause="z, an occupancy or a site", found=f"z = {z}")  # fmt: skip
+                         where=where, key="z", cause="z, an occupancy or a site", found=f"{z}")  # fmt: skip
     charge = sum(amount * prototype.charges[s] for s, amount in prototype.composition.items())
     if abs(charge) > 0.02:
         problems.add(f"the average structure is not neutral: {charge:+.3f} a formula unit", where=where,
                      key="oxidation_states",
                      remedy="mend the oxidation states or the occupancy of the mobile ion")  # fmt: skip
+    for k, entry in enumerate(prototype.dopable):
+        hosts = {sp: prototype.charges[sp] for label in entry.sites for sp in prototype.site(label).occupancy}
+        for dopant, charge in entry.dopants.items():
+            if any(charge * own < 0 for own in hosts.values()):
+                problems.add(f"{dopant} ({charge:+d}) cannot stand on the site of {' and '.join(hosts)}", where=where,
+                             key=f"dopable_sites[{k}].dopants.{dopant}",
+                             cause="cations replace cations and anions replace anions")  # fmt: skip
     for site in prototype.sites:
         total = sum(site.occupancy.values())
         if total > 1.001:

@@ -122,6 +122,12 @@ def test_a_users_files_are_a_prototype(own: Path) -> None:
         ("- label: Na1\n  wyckoff: 6b", "- label: Nb1\n  wyckoff: 6b", "`mobile_sites` does not list"),
         ("  S: -2\n", "", "S (site S1) has no oxidation state"),
         ("  sites:\n  - P1\n", "  sites:\n  - P9\n", "no site 'P9' in the CIF"),
+        ("\nz: 2\n", "\nz: two\n", "z = 'two': the entry has the wrong form"),
+        ("  P: 5\n", "  P: five\n", "oxidation_states.P = 'five': the entry has the wrong form"),
+        ("dopable_sites:", "dopeable_sites:", "did you mean 'dopable_sites'?"),
+        ("formula: Na3PS4\n", "formula: Na3PSx4\n", "formula = 'Na3PSx4': the entry has the wrong form"),
+        ("    Cl: -1\n", "    Mg: 2\n", "Mg (+2) cannot stand on the site of S"),
+        ("    Cl: -1\n", "    Clx: -1\n", "dopable_sites[1].dopants.Clx = -1"),
     ],
 )
 def test_the_validator_says_what_is_wrong(own: Path, old: str, new: str, expected: str) -> None:
