@@ -1,4 +1,4 @@
-"""A thousand candidates over three families: composed, ordered, checked and merged by symmetry, on two processes.
+"""A thousand candidates, spread over three families: composed, ordered, checked and merged by symmetry, on two processes.
 
     python benchmarks/generate_thousand.py            # 1,000 candidates
     python benchmarks/generate_thousand.py --small    # 40 candidates
@@ -53,9 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     _, candidates = _work()
     expanded, expanded_cpu = time.perf_counter() - start, time.process_time() - cpu
     usable = [k for k, c in enumerate(candidates) if c.outcome.value == "completed"]
-    count = 40 if arguments.small else 1000
-    step = max(1, len(usable) // count)
-    chosen = (usable[::step] if arguments.small else usable)[:count]
+    count = min(40 if arguments.small else 1000, len(usable))
+    chosen = [usable[k * len(usable) // count] for k in range(count)]  # spread over all prototypes
     with ProcessPoolExecutor(arguments.processes) as pool:
         results = list(pool.map(make, chosen, chunksize=4))
     wall = time.perf_counter() - start

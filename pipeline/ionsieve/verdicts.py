@@ -39,7 +39,10 @@ class Outcome(_Sentence):
     STOPPED_EARLY = "stopped_early", "Stopped before its end because the answer was already known well enough."
     SIEVED = "sieved", "Excluded by the static sieve: its channels are too narrow or do not percolate."
     NOT_NEUTRAL = "not_neutral", "The requested composition cannot be charge-balanced with the named mechanism."
-    NOT_REALISABLE = "not_realisable", "No supercell within the allowed size realises the composition."
+    NOT_REALISABLE = (
+        "not_realisable",
+        "No prototype, or no supercell within the allowed size, realises the composition.",
+    )
     BAD_GEOMETRY = "bad_geometry", "The generated structure fails a geometry check."
     UNKNOWN_ELEMENT = "unknown_element", "The potential was not trained for one of the elements."
     NOT_RELAXED = "not_relaxed", "The relaxation did not reach its force criterion."

@@ -8,4 +8,5 @@ from ionsieve.campaign.model import RunSettings as RunSettings
 from ionsieve.campaign.model import SimulationPlan as SimulationPlan
 from ionsieve.campaign.reading import find_campaign as find_campaign
 from ionsieve.campaign.reading import load_campaign as load_campaign
+from ionsieve.campaign.reading import located as located
 from ionsieve.campaign.reading import parse_campaign as parse_campaign

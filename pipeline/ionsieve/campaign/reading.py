@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,10 +15,11 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ionsieve.campaign.model import Campaign
-from ionsieve.errors import InputError, Problems, nearest
+from ionsieve.errors import InputError, Problem, Problems, ProblemsError, nearest
+from ionsieve.generate.settings import Recipe
 from ionsieve.resources import data_folder
 
-__all__ = ["find_campaign", "load_campaign", "parse_campaign"]
+__all__ = ["find_campaign", "load_campaign", "located", "parse_campaign"]
 
 Location = tuple[str | int, ...]
 
@@ -64,6 +67,35 @@ def load_campaign(path: str | Path) -> Campaign:
     return _absolute(parse_campaign(text, where=str(file), default_name=file.stem), file.absolute().parent)
 
 
+@contextmanager
+def located(path: str | Path) -> Iterator[None]:
+    """Add file and line to the problems that are found only when the campaign is acted upon.
+
+    Raises
+    ------
+    ProblemsError
+        In place of an input error whose key stands in the file.
+    """
+    try:
+        yield
+    except InputError as error:
+        file = find_campaign(path)
+        tree = YAML(typ="rt", pure=True).load(file.read_text(encoding="utf-8"))
+        found = getattr(error, "problems", (error.problem,))
+        placed = [_placed(problem, file, tree) for problem in found]
+        if placed == list(found):
+            raise
+        raise ProblemsError(placed) from error
+
+
+def _placed(problem: Problem, file: Path, tree: Any) -> Problem:
+    if problem.where or re.split(r"[.\[]", problem.key)[0] not in tree:
+        return problem
+    parts = re.findall(r"([^.\[\]]+)|\[(\d+)\]", problem.key)
+    loc: Location = tuple(int(number) if number else name for name, number in parts)
+    return replace(problem, where=f"{file}:{_line(tree, loc)}")
+
+
 def _absolute(campaign: Campaign, home: Path) -> Campaign:
     """Return the campaign with its paths resolved against the file's folder: it is read again from elsewhere."""
 
@@ -78,9 +110,25 @@ def _absolute(campaign: Campaign, home: Path) -> Campaign:
     )
     columns = campaign.ranking.columns_csv
     ranking = campaign.ranking.model_copy(update={"columns_csv": resolve(columns) if columns else None})
-    generate = campaign.generate.model_copy(update={"library": tuple(resolve(p) for p in campaign.generate.library)})
+    recipes = tuple(_with_files(recipe, resolve) for recipe in campaign.generate.recipes)
+    library = tuple(resolve(p) for p in campaign.generate.library)
+    generate = campaign.generate.model_copy(update={"library": library, "recipes": recipes})
     run = campaign.run.model_copy(update={"share": tuple(resolve(p) for p in campaign.run.share)})
     return campaign.model_copy(update={"potential": potential, "ranking": ranking, "generate": generate, "run": run})
+
+
+def _with_files(recipe: Recipe, resolve: Callable[[str], str]) -> Recipe:
+    """The recipe with prototypes that are given as files resolved."""
+
+    def file(name: str) -> str:
+        return resolve(name) if name.endswith((".yaml", ".yml", ".cif")) else name
+
+    if recipe.prototype is not None:
+        return recipe.model_copy(update={"prototype": file(recipe.prototype)})
+    if recipe.grid is not None:
+        grid = recipe.grid.model_copy(update={"prototypes": tuple(map(file, recipe.grid.prototypes))})
+        return recipe.model_copy(update={"grid": grid})
+    return recipe
 
 
 def parse_campaign(text: str, *, where: str = "campaign", default_name: str = "campaign") -> Campaign:

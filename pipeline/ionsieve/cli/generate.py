@@ -37,15 +37,15 @@ def register(app: typer.Typer) -> None:
         from rich.console import Console
         from rich.progress import track
 
-        from ionsieve.campaign import load_campaign
+        from ionsieve.campaign import load_campaign, located
         from ionsieve.generate import expand, export
         from ionsieve.records import GeneratedCandidate
 
         plan = load_campaign(campaign)
-        candidates = expand(plan.generate)
+        with located(campaign):
+            candidates = expand(plan.generate)
         if dry:
-            _table([GeneratedCandidate(candidate=c) for c in candidates])
-            return 0
+            return _table([GeneratedCandidate(candidate=c) for c in candidates])
         console = Console(stderr=True)
         work = functools.partial(_make, settings=plan.generate, seed=plan.seed)
         with ExitStack() as stack:
@@ -57,9 +57,9 @@ def register(app: typer.Typer) -> None:
             quiet = not console.is_terminal
             made = list(track(steps, total=len(candidates), description="generating", console=console, disable=quiet))
         path = export(made, out)
-        _table(made)
+        code = _table(made)
         typer.echo(f"wrote {sum(len(m.configurations) for m in made)} structures and {path}")
-        return 0
+        return code
 
 
 def _make(candidate: Candidate, *, settings: GenerateSettings, seed: int) -> GeneratedCandidate:
@@ -71,13 +71,14 @@ def _make(candidate: Candidate, *, settings: GenerateSettings, seed: int) -> Gen
     return GeneratedCandidate(candidate=done, configurations=configurations)
 
 
-def _table(made: list[GeneratedCandidate]) -> None:
-    from rich.console import Console
+def _table(made: list[GeneratedCandidate]) -> int:
+    """Print the table; return the exit code: 3 when candidates were refused."""
     from rich.table import Table
 
+    from ionsieve.cli.table import console as make_console
     from ionsieve.verdicts import Outcome
 
-    console = Console()
+    console = make_console()
     refused = [m.candidate for m in made if m.candidate.outcome is not Outcome.COMPLETED]
     table = Table(title=f"{len(made) - len(refused)} candidates", title_justify="left")
     table.add_column("candidate", overflow="fold", min_width=24)
@@ -103,3 +104,4 @@ def _table(made: list[GeneratedCandidate]) -> None:
         console.print(f"\n{len(refused)} refused", style="bold")
         for c in refused:
             console.print(f"  {c.candidate_id}: {c.outcome.sentence}\n    {c.reason}", highlight=False)
+    return 3 if refused else 0

@@ -40,21 +40,22 @@ def register(app: typer.Typer) -> None:
         report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
     ) -> None:
         """Run a campaign and print the ranked table. The same command resumes an interrupted run."""
-        from ionsieve.campaign import find_campaign, load_campaign
+        from ionsieve.campaign import find_campaign, load_campaign, located
         from ionsieve.cli.results import finish
         from ionsieve.screening import run_campaign
 
         file = find_campaign(campaign)
         asked = load_campaign(file)
         folder = out if out is not None else Path("runs") / asked.name
-        ended = run_campaign(
-            asked,
-            folder,
-            source=file.read_text(encoding="utf-8"),
-            scheduler=scheduler,
-            cluster=cluster,
-            n_workers=workers,
-            progress=progress.value,
-            amend=amend,
-        )
+        with located(file):
+            ended = run_campaign(
+                asked,
+                folder,
+                source=file.read_text(encoding="utf-8"),
+                scheduler=scheduler,
+                cluster=cluster,
+                n_workers=workers,
+                progress=progress.value,
+                amend=amend,
+            )
         raise typer.Exit(finish(folder, ended, report=report))

@@ -30,14 +30,15 @@ def register(app: typer.Typer) -> None:
 def _validate(name: str, *, timing: bool) -> int:
     from rich.table import Table
 
-    from ionsieve.campaign import find_campaign, load_campaign
+    from ionsieve.campaign import find_campaign, load_campaign, located
     from ionsieve.cli.table import console as make_console
     from ionsieve.screening.run import check
     from ionsieve.stages.base import unknown_elements
     from ionsieve.verdicts import Outcome
 
     campaign = load_campaign(find_campaign(name))
-    candidates = check(campaign)  # what `run` would refuse shows here too
+    with located(name):
+        candidates = check(campaign)  # what `run` would refuse shows here too
     good = [c for c in candidates if c.outcome is Outcome.COMPLETED]
     console = make_console()
     table = Table(title=f"{campaign.name}: {len(candidates)} candidates", title_justify="left")

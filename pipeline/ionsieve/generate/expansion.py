@@ -41,11 +41,11 @@ class Expansion:
     candidates
         In the order of the recipes, each composition once.
     named
-        Ids of those that a recipe names; the others are points of grids.
+        Ids of those that a recipe names, with its number; the others are points of grids.
     """
 
     candidates: list[Candidate]
-    named: frozenset[str]
+    named: dict[str, int]
 
 
 def expand(settings: GenerateSettings, *, library: Library = None) -> list[Candidate]:
@@ -77,7 +77,7 @@ def expand_recipes(settings: GenerateSettings, *, library: Library = None) -> Ex
     problems = Problems()
     candidates: list[Candidate] = []
     seen: dict[str, str] = {}  # content to id
-    named: set[str] = set()
+    named: dict[str, int] = {}
     for number, recipe in enumerate(settings.recipes):
         try:
             for candidate in _candidates_of(recipe, settings, folders):
@@ -87,13 +87,13 @@ def expand_recipes(settings: GenerateSettings, *, library: Library = None) -> Ex
                     seen[content] = unique.candidate_id
                     candidates.append(unique)
                 if recipe.grid is None:
-                    named.add(seen[content])
+                    named.setdefault(seen[content], number)
         except InputError as error:
             found = getattr(error, "problems", (error.problem,))
             for problem in found:
                 problems.found.append(replace(problem, key=f"generate.recipes[{number}].{problem.key}".rstrip(".")))
     problems.throw()
-    return Expansion(candidates, frozenset(named))
+    return Expansion(candidates, named)
 
 
 def _renamed(candidate: Candidate, taken: set[str]) -> Candidate:

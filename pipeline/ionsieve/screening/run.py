@@ -132,7 +132,9 @@ def check(campaign: Campaign) -> list[Candidate]:
     for candidate in (c for c in candidates if c.candidate_id in expansion.named):
         if candidate.outcome is Outcome.NOT_NEUTRAL:
             problems.add(
-                candidate.reason, key="generate.recipes", found=f"{candidate.target_formula} on {candidate.prototype}"
+                candidate.reason,
+                key=f"generate.recipes[{expansion.named[candidate.candidate_id]}]",
+                found=f"{candidate.target_formula} on {candidate.prototype}",
             )
         elif unknown := unknown_elements(campaign.potential, candidate):
             problems.add(

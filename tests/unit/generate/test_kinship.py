@@ -184,4 +184,4 @@ def test_an_expansion_knows_what_was_named() -> None:
     named = {"prototype": "Na3PS4_P-421c", "substitute": {"S": {"Cl": 0.25}}}
     found = expand_recipes(GenerateSettings.model_validate({"recipes": [grid, named]}))
     assert len(found.candidates) == 3
-    assert found.named == {"Na3PS4_P-421c--Cl_S-0.25"}
+    assert found.named == {"Na3PS4_P-421c--Cl_S-0.25": 1}
