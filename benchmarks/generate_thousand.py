@@ -1,4 +1,4 @@
-"""A thousand candidates, spread over three families: composed, ordered, checked and merged by symmetry, on two processes.
+"""A thousand candidates over three families: composed, ordered, checked and merged by symmetry, on two processes.
 
     python benchmarks/generate_thousand.py            # 1,000 candidates
     python benchmarks/generate_thousand.py --small    # 40 candidates
