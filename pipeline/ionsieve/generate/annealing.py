@@ -130,41 +130,52 @@ def anneal(
     if len(pairs) == 0:
         return states, states[:0]
     steps, count = len(temperatures_eV), len(states)
-    rows = np.arange(count)
+    first, second = np.ascontiguousarray(pairs.T)
     matrix, clash = problem.matrix * electrostatics, problem.clash
     chains.phi *= electrostatics
-    diagonal = np.ascontiguousarray(np.diag(matrix))
-    delta_q = problem.charge[chains.slot_species[pairs[:, 1]]] - problem.charge[chains.slot_species[pairs[:, 0]]]
-    delta_o = problem.occupied[chains.slot_species[pairs[:, 1]]] - problem.occupied[chains.slot_species[pairs[:, 0]]]
-    species = chains.slot_species
+    n, species = problem.n_active, chains.slot_species
+    half_diagonal = 0.5 * np.diag(matrix)
+    delta_q = problem.charge[species[second]] - problem.charge[species[first]]
+    delta_o = problem.occupied[species[second]] - problem.occupied[species[first]]
     restricted = not problem.allowed.all()
     clashing = bool((clash > 0).any())
     slots, phi, psi = chains.slots, chains.phi, chains.psi
+    # the chains one after another, so that one index picks from each: `start` is where each chain begins
+    flat_slots, flat_phi, flat_psi, flat_matrix, flat_clash = (x.reshape(-1) for x in (slots, phi, psi, matrix, clash))
+    start = np.arange(count) * n
     marks = set(np.linspace(2 * steps // 3, steps - 1, snapshots).astype(int).tolist()) if snapshots else set()
-    for start in range(0, steps, _BLOCK):
-        block = min(_BLOCK, steps - start)
+    for done in range(0, steps, _BLOCK):
+        block = min(_BLOCK, steps - done)
         draws = generator.integers(0, len(pairs), size=(block, count))
-        thresholds = -np.log1p(-generator.random((block, count))) * temperatures_eV[start : start + block, None]
+        thresholds = -np.log1p(-generator.random((block, count))) * temperatures_eV[done : done + block, None]
+        at_k, at_m, charge_steps = first[draws], second[draws], delta_q[draws]
+        occupation_steps = delta_o[draws] if clashing else charge_steps
         for b in range(block):
-            pick = draws[b]
-            k, m = pairs[pick, 0], pairs[pick, 1]
-            i, j = slots[rows, k], slots[rows, m]
-            dq = delta_q[pick]
-            cost = dq * (phi[rows, i] - phi[rows, j]) + dq * dq * (0.5 * (diagonal[i] + diagonal[j]) - matrix[i, j])
+            k, m, dq = at_k[b], at_m[b], charge_steps[b]
+            i, j = flat_slots.take(start + k), flat_slots.take(start + m)
+            cost = flat_phi.take(start + i)
+            cost -= flat_phi.take(start + j)
+            cost *= dq
+            cost += dq * dq * (half_diagonal.take(i) + half_diagonal.take(j) - flat_matrix.take(i * n + j))
             if clashing:
-                do = delta_o[pick]
-                cost += do * (psi[rows, i] - psi[rows, j]) - do * do * clash[i, j]
+                do = occupation_steps[b]
+                cost += do * (flat_psi.take(start + i) - flat_psi.take(start + j)) - do * do * flat_clash.take(
+                    i * n + j
+                )
             accept = cost <= thresholds[b]
             if restricted:
                 accept &= problem.allowed[species[k], j] & problem.allowed[species[m], i]
-            hit = np.flatnonzero(accept)
+            hit = accept.nonzero()[0]
             if len(hit):
                 ih, jh = i[hit], j[hit]
-                slots[hit, k[hit]], slots[hit, m[hit]] = jh, ih
-                phi[hit] += dq[hit, None] * (matrix[ih] - matrix[jh])
+                flat_slots[start[hit] + k[hit]], flat_slots[start[hit] + m[hit]] = jh, ih
+                change = matrix.take(ih, axis=0)
+                change -= matrix.take(jh, axis=0)
+                change *= dq[hit, None]
+                phi[hit] += change
                 if clashing:
                     psi[hit] += do[hit, None] * (clash[ih] - clash[jh])
-            if start + b in marks:
+            if done + b in marks:
                 kept.append(chains.states())
     return chains.states(), np.concatenate(kept) if kept else states[:0]
 
