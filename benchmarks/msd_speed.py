@@ -1,7 +1,8 @@
 """Mean-squared displacement over all time origins: ours beside tidynamics, MDAnalysis, GEMDAT and pymatgen.
 
 Every code gets the same unwrapped walk and its answer is compared with ours; a peer that is not installed is named
-and left out. Best of `--repeat` wall times on one thread.
+and left out. Best of `--repeat` on one thread; the ratio is of processor seconds, which other work on the machine
+leaves alone.
 
     python benchmarks/msd_speed.py [--small] [--stream]
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import time
 import warnings
@@ -27,13 +29,14 @@ warnings.simplefilter("ignore")
 
 
 def best(function, repeat):
-    """Best wall time and last result."""
-    times = []
+    """Best wall and processor seconds, and the last result."""
+    walls, processors = [], []
     for _ in range(repeat):
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         result = function()
-        times.append(time.perf_counter() - start)
-    return min(times), result
+        walls.append(time.perf_counter() - start)
+        processors.append(time.process_time() - busy)
+    return (min(walls), min(processors)), result
 
 
 def with_torch(x):
@@ -98,11 +101,17 @@ def with_pymatgen(x):
 
 
 def stream(frames, ions):
-    """Push frames through the accumulator in chunks; return seconds and the bytes it kept."""
+    """Push frames through the accumulator in chunks; return seconds, bytes kept, error, and the process's peaks in MB.
+
+    The peaks are those after a tenth of the frames and at the end: equal when memory does not grow with the run.
+    """
     rng = np.random.default_rng(0)
     accumulator = MSDStream()
     chunk, last, kept, seconds = 5000, np.zeros((1, ions, 3)), 0, 0.0
-    for _ in range(frames // chunk):
+    early = 0.0
+    for k in range(frames // chunk):
+        if k == frames // chunk // 10:
+            early = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         block = last + np.cumsum(rng.normal(size=(chunk, ions, 3), scale=0.05), axis=0)
         last = block[-1:]
         start = time.perf_counter()
@@ -111,15 +120,30 @@ def stream(frames, ions):
         kept = max(kept, sum(8 * level.tail.size for level in accumulator.levels if level.tail is not None))
     result = accumulator.result()
     error = result.msd_A2[10] / (3 * 0.05**2 * result.lags[10]) - 1.0
-    return seconds, kept, error
+    return seconds, kept, error, (early, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def report_stream(options, argv):
+    n = 100_000 if options.small else 1_000_000
+    seconds, kept, error, (early, end) = stream(n, 100)
+    print(
+        f"\nstreaming {n:,} frames x 100 ions: {seconds:.1f} s, {kept / 1e6:.1f} MB of frames kept, "
+        f"MSD of a known walk off by {100 * error:.2f} %"
+    )
+    print(f"peak memory of the process: {early:.0f} MB after {n // 10:,} frames, {end:.0f} MB after {n:,}")
+    print(f"\n    python benchmarks/msd_speed.py {' '.join(argv if argv is not None else sys.argv[1:])}")
+    return 0
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="2,000 frames instead of 10,000")
     parser.add_argument("--stream", action="store_true", help="also stream 1,000,000 frames (100,000 with --small)")
+    parser.add_argument("--stream-only", action="store_true", help="nothing else, so that the memory shown is its own")
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args(argv)
+    if options.stream_only:
+        return report_stream(options, argv)
     frames, ions = (2000 if options.small else 10000), 96
     x = np.cumsum(np.random.default_rng(0).normal(size=(frames, ions, 3), scale=0.05), axis=0)
     ours, reference = best(lambda: msd(x), options.repeat)
@@ -145,20 +169,17 @@ def main(argv=None):
             difference = None
         rows.append((name, seconds, difference, note))
     print(f"MSD of {ions} ions x {frames} frames, one thread, best of {options.repeat}\n")
-    print("| code | s | times ours | largest relative difference | note |\n| --- | --- | --- | --- | --- |")
+    print("| code | s | processor s | times ours | largest relative difference | note |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for name, seconds, difference, note in rows:
         if seconds is None:
-            print(f"| {name} | - | - | - | {note} |")
+            print(f"| {name} | - | - | - | - | {note} |")
             continue
         shown = "-" if difference is None else f"{difference:.1e}"
-        print(f"| {name} | {seconds:.3f} | {seconds / ours:.1f} | {shown} | {note} |")
+        wall, busy = seconds
+        print(f"| {name} | {wall:.3f} | {busy:.3f} | {busy / ours[1]:.1f} | {shown} | {note} |")
     if options.stream:
-        n = 100_000 if options.small else 1_000_000
-        seconds, kept, error = stream(n, 100)
-        print(
-            f"\nstreaming {n:,} frames x 100 ions: {seconds:.1f} s, {kept / 1e6:.1f} MB of frames kept, "
-            f"MSD of a known walk off by {100 * error:.2f} %"
-        )
+        return report_stream(options, argv)
     print(f"\n    python benchmarks/msd_speed.py {' '.join(argv if argv is not None else sys.argv[1:])}")
     return 0
 

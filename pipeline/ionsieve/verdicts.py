@@ -79,7 +79,18 @@ class Flag(_Sentence):
     CURVED = "curved", "The Arrhenius plot is curved beyond its errors."
     CENSORED_POINTS = "censored_points", "Some temperatures gave only an upper limit."
     ASSUMED_SPREAD = "assumed_spread", "One configuration only: the spread between orderings is assumed, not measured."
-    ASSUMED_EA = "assumed_ea", "The activation energy is a prior of the family, not measured: one temperature only."
+    ASSUMED_EA = (
+        "assumed_ea",
+        "The activation energy rests on a prior of the family: the temperatures measured do not give it.",
+    )
+    IMPLAUSIBLE_EA = (
+        "implausible_ea",
+        "The fitted activation energy lies below that of every known crystal; it was not used to extrapolate.",
+    )
+    PHASE_CHANGE = (
+        "phase_change",
+        "The crystal changed between the temperatures: only the part next to the temperature of use was fitted.",
+    )
     SOFT_POTENTIAL = "soft_potential", "Universal potentials underestimate barriers: diffusion is probably too fast."
     LARGE_VOLUME = "large_volume", "The relaxed volume differs from the published one by more than 5 %."
     NOT_CONVERGED = "not_converged", "The relaxation stopped before its force criterion."
@@ -107,6 +118,8 @@ _SEVERITY: dict[Flag, Severity] = {
     Flag.NOT_EQUILIBRATED: Severity.SERIOUS,
     Flag.CURVED: Severity.SERIOUS,
     Flag.ASSUMED_EA: Severity.SERIOUS,
+    Flag.IMPLAUSIBLE_EA: Severity.SERIOUS,
+    Flag.PHASE_CHANGE: Severity.SERIOUS,
     Flag.SOFT_POTENTIAL: Severity.NOTE,
     Flag.EXTRAPOLATED: Severity.NOTE,
     Flag.PARITY_FALLBACK: Severity.NOTE,

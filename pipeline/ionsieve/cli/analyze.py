@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ionsieve.cli.analyze_output import GRIDS, line, show, write, write_density
 from ionsieve.errors import InputError, Problems, nearest
 
 if TYPE_CHECKING:
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
-_GRIDS = ("cube", "chgcar", "xsf")
-_EXPORTS = ("pymatgen", "matcalc", *_GRIDS)
+_EXPORTS = ("pymatgen", "matcalc", *GRIDS)
 _COMMON_CHARGES = {"Li": 1, "Na": 1, "K": 1, "Rb": 1, "Cs": 1, "Ag": 1, "Cu": 1, "F": -1, "Cl": -1, "O": -2}
 _COMMON_CHARGES |= {"Mg": 2, "Ca": 2, "Zn": 2, "Al": 3}
 
@@ -141,7 +140,16 @@ def _check(mobile: str, charge: int | None, temperatures: list[float], n: int, e
             key="--temperature",
             found=f"{len(temperatures)} temperatures, {n} trajectories",
         )
-    if charge is None and mobile not in _COMMON_CHARGES:
+    from ase.data import chemical_symbols
+
+    if mobile not in chemical_symbols[1:]:
+        close = mobile.capitalize()
+        problems.add(
+            f"no such element: {mobile}",
+            key="--mobile",
+            remedy=f"did you mean {close}?" if close in chemical_symbols[1:] else "",
+        )
+    elif charge is None and mobile not in _COMMON_CHARGES:
         problems.add(
             f"the charge of {mobile} is not known",
             key="--charge",
@@ -150,6 +158,28 @@ def _check(mobile: str, charge: int | None, temperatures: list[float], n: int, e
         )
     problems.throw()
     return charge if charge is not None else _COMMON_CHARGES[mobile]
+
+
+def _check_numbers(given: dict[str, float | None], out: Path, sites: Path | None) -> None:
+    problems = Problems()
+    for key, value in given.items():
+        if value is not None and not value > 0.0:
+            problems.add("must be above zero", key=key, found=f"{value:g}")
+    if out.exists() and not out.is_dir():
+        problems.add("is a file, not a folder", key="--out", found=str(out))
+    if sites is not None and not sites.is_file():
+        problems.add("no such file", key="--sites", found=str(sites))
+    problems.throw()
+
+
+def _check_bonds(polyanions: list[tuple[str, str, float]], symbols: tuple[str, ...]) -> None:
+    problems = Problems()
+    for element in sorted({e for centre, ligand, _ in polyanions for e in (centre, ligand)} - set(symbols)):
+        known = ", ".join(dict.fromkeys(symbols))
+        problems.add(
+            f"no {element} in the trajectory", key="--polyanion", found=element, expected=f"a bond between {known}"
+        )
+    problems.throw()
 
 
 def _temperature(trajectory: Trajectory, given: list[float], k: int, path: Path) -> float:
@@ -187,12 +217,13 @@ def _analyze(
     import numpy as np
     from rich.console import Console
 
+    from ionsieve.store.folder import write_file
     from ionsieve.trajectory.foreign import read_any
-    from ionsieve.transport import TransportSettings, estimate_candidate, fit_arrhenius, measure
+    from ionsieve.transport import TransportSettings, fit_candidate, measure
 
+    _check_numbers({"--target": target, "--dt-fs": dt_fs, "--jump-length": jump_length}, out, sites)
     z = _check(mobile, charge, temperatures, len(paths), exports)
     settings = TransportSettings(target_temperature_K=target, jump_length_A=jump_length)
-    out.mkdir(parents=True, exist_ok=True)
     console = Console()
     results: list[Transport] = []
     for k, path in enumerate(paths):
@@ -202,6 +233,8 @@ def _analyze(
             raise InputError(
                 "nothing is left of the trajectory", where=str(path), key="--discard-ps", found=f"{discard_ps:g}"
             )
+        _check_bonds(polyanions, trajectory.symbols)
+        places, labels = _sites(sites, trajectory.cells[0]) if sites is not None else (None, [])
         energies = trajectory.scalars.get("potential_energy")
         result = measure(
             trajectory.positions[keep],
@@ -213,154 +246,73 @@ def _analyze(
             framework=framework,
             temperature_K=_temperature(trajectory, temperatures, k, path),
             charges=charges or None,
-            mobile_sites_A=None if sites is None else _sites(sites, trajectory.cells[0]),
+            mobile_sites_A=places,
+            mobile_site_labels=labels,
             polyanions=polyanions,
             energies_eV=None if energies is None else np.asarray(energies)[keep],
+            unwrapped=bool(reading["unwrapped"]),
             settings=settings,
         )
         results.append(result)
+        out.mkdir(parents=True, exist_ok=True)  # not before: wrong input writes nothing
         stem = path.stem if [p.stem for p in paths].count(path.stem) == 1 else f"{k:02d}_{path.stem}"
-        _write(result, out, stem, exports, plots=plots)
-        if set(exports) & set(_GRIDS):
-            _write_density(result, trajectory, keep, out, stem, exports)
-        _show(console, result, path, len(framework) == 0)
+        write(result, out, stem, exports, plots=plots)
+        if set(exports) & set(GRIDS):
+            write_density(result, trajectory, keep, out, stem, exports)
+        show(console, result, path, len(framework) == 0)
+        if joined := trajectory.attrs.get("unwrapped_steps"):
+            longest = trajectory.attrs["longest_step_of_height"]
+            console.print(
+                f"  wrapped: {joined} passages through faces were joined; the longest step is {longest:.2f} of the "
+                "cell's height (0.4 is refused)",
+                soft_wrap=True,
+                highlight=False,
+            )
     if len(results) > 1:
         records = [
             r.to_record(run_id=f"{k:02d}", configuration_id="analyzed", candidate_id="analyzed")
             for k, r in enumerate(results)
         ]
-        estimate = estimate_candidate(records, settings=settings)
-        from ionsieve.store.folder import write_file
-
+        estimate, fit = fit_candidate(records, settings=settings)
         write_file(out / "candidate.json", estimate.to_json())
         if plots:
             from ionsieve.transport.plots import plot_arrhenius, save
 
-            ts = [t for t, _ in estimate.points]
-            es = [e for _, e in estimate.points]
-            save(
-                plot_arrhenius(ts, es, fit_arrhenius(ts, es, target_temperature_K=target, settings=settings)),
-                out / "arrhenius.png",
-            )
-        console.print(f"\n{_line(estimate.activation_energy)}\n{_line(estimate.conductivity)}  at {target:g} K")
+            ts, es = zip(*estimate.points, strict=True)
+            save(plot_arrhenius(ts, es, fit), out / "arrhenius.png")
+        console.print(
+            f"\n{line(estimate.activation_energy)}\n{line(estimate.conductivity)}  at {target:g} K",
+            highlight=False,
+            soft_wrap=True,
+        )
+        fitted = estimate.arrhenius
+        if fitted is not None:
+            left = fitted.leave_one_out_Ea_eV
+            spread = f"leaving one temperature out {left[0]:.3f} to {left[1]:.3f} eV; " if left else ""
+            console.print(f"  {spread}{fitted.convention}", highlight=False, soft_wrap=True)
+        if estimate.reason and estimate.reason != estimate.activation_energy.reason:
+            console.print(f"  {estimate.reason}", highlight=False, soft_wrap=True)
         for flag in estimate.flags:
-            console.print(f"  {flag.severity}: {flag.sentence}", style="yellow", highlight=False)
+            console.print(f"  {flag.severity}: {flag.sentence}", style="yellow", highlight=False, soft_wrap=True)
     console.print(f"\ntables and plots: {out}", highlight=False)
     return 0
 
 
-def _sites(path: Path, cell: Any) -> Any:
-    """Read sites and stretch them affinely onto the cell of the trajectory's first frame."""
-    from ase.io import read
+def _sites(path: Path, cell: Any) -> tuple[Any, list[str]]:
+    """Read sites and their labels; stretch the sites affinely onto the cell of the trajectory's first frame.
 
-    atoms = read(str(path))
-    return atoms.get_scaled_positions(wrap=False) @ cell
+    Labels count when sites share them (Na1, Na2 of a CIF); one label a site, as in a cell without symmetry, says
+    nothing.
+    """
+    import warnings
 
+    from pymatgen.core import Structure
 
-def _line(estimate: Any) -> str:
-    from ionsieve.quantities import quantity
-    from ionsieve.verdicts import Verdict
-
-    q = quantity(estimate.quantity)
-    head = f"{q.symbol:>5}"
-    if estimate.kind is Verdict.UPPER_LIMIT:
-        return f"{head} < {estimate.value:.3g} {q.unit} (95 %)  {estimate.reason}"
-    if not estimate.is_value:
-        return f"{head}   refused: {estimate.reason}"
-    mark = "" if estimate.kind is Verdict.VALUE else "  indicative"
-    return (
-        f"{head} = {estimate.value:.3g} {q.unit}   68 % [{estimate.low68:.3g}, {estimate.high68:.3g}]"
-        f"   95 % [{estimate.low95:.3g}, {estimate.high95:.3g}]{mark}"
-    )
-
-
-def _show(console: Any, r: Transport, path: Path, all_framework: bool) -> None:
-    console.print(
-        f"\n[bold]{path}[/bold]  {r.temperature_K:g} K, {r.length_ps:.4g} ps, {r.n_mobile} {r.mobile_ion}, "
-        f"{r.volume_A3:.1f} Å³: {r.outcome.value}, {r.verdict.value}",
-        highlight=False,
-    )
-    if r.reason:
-        console.print(f"  {r.reason}", highlight=False)
-    if all_framework:
-        console.print(
-            f"  framework taken as {', '.join(r.mechanism['framework']) or 'none'}: name it if one of them moves",
-            style="yellow",
-            highlight=False,
-        )
-    for e in (
-        r.tracer_diffusivity,
-        r.conductivity,
-        r.charge_diffusivity,
-        r.charge_conductivity,
-        r.inverse_haven_ratio,
-        r.haven_ratio,
-    ):
-        console.print("  " + _line(e), highlight=False, soft_wrap=True)
-    window = f"{r.fit_window_ps[0]:.3g} to {r.fit_window_ps[1]:.3g} ps" if r.fit_window_ps else "none"
-    slope = f"{r.log_log_slope:.2f}" if r.log_log_slope is not None else "-"
-    console.print(
-        f"  fit window {window}, log-log slope {slope}, jumps {r.hops}, N_eff {r.n_eff or 0:.1f}", highlight=False
-    )
-    for flag in r.flags:
-        console.print(f"  {flag.severity}: {flag.sentence}", style="yellow", highlight=False)
-
-
-def _write(r: Transport, out: Path, stem: str, exports: list[str], *, plots: bool) -> None:
-    import numpy as np
-
-    from ionsieve.transport.exports import as_matcalc, as_pymatgen, msd_csv
-
-    record = r.to_record(run_id=stem, configuration_id="analyzed", candidate_id="analyzed")
-    from ionsieve.store.folder import write_file
-
-    write_file(out / f"{stem}.json", record.to_json())
-    write_file(out / f"{stem}.msd.csv", msd_csv(r))
-    for name, convert in (("pymatgen", as_pymatgen), ("matcalc", as_matcalc)):
-        if name in exports:
-            text = json.dumps(convert(r), indent=1, ensure_ascii=False, allow_nan=False)
-            write_file(out / f"{stem}.{name}.json", text + "\n")
-    if plots and len(r.tracer.msd_A2) > 4:
-        from ionsieve.transport.kernels.histograms import van_hove_distinct, van_hove_self
-        from ionsieve.transport.plots import plot_msd, plot_van_hove, save
-
-        save(plot_msd(r), out / f"{stem}.msd.png")
-        half = len(r.paths_A) // 2
-        lags = sorted({max(1, half // 50), max(1, half // 8), half})
-        own = [van_hove_self(r.paths_A, k) for k in lags]
-        height = float((1.0 / np.linalg.norm(np.linalg.inv(r.cell_A), axis=0)).min())
-        reach: dict[str, Any] = {"bins": 120, "largest_A": min(12.0, height / 2)}
-        others = [van_hove_distinct(r.paths_A, r.cell_A, k, **reach) for k in lags]
-        figure = plot_van_hove(own, others, [k * r.dt_ps for k in lags])
-        save(figure, out / f"{stem}.van_hove.png")
-        table = ["r_A," + ",".join(f"g_self_{k * r.dt_ps:.4g}ps_per_A3" for k in lags)]
-        table += [",".join(f"{x:.6g}" for x in row) for row in zip(own[0][0], *(g for _, g in own), strict=True)]
-        write_file(out / f"{stem}.van_hove.csv", "\n".join(table) + "\n")
-    jumps = r.mechanism.get("jumps", {}).get("pairs", {})
-    if jumps:
-        rows = ["jump,jumps,rate_per_ps,rate_relative_error,mean_length_A,barrier_eV"]
-        for kind, p in jumps.items():
-            barrier = "" if p["barrier_eV"] is None else f"{p['barrier_eV']:.4f}"
-            rows.append(
-                f"{kind},{p['jumps']},{p['rate_per_ps']:.6g},{p['rate_relative_error']:.3f},{p['mean_length_A']:.3f},{barrier}"
-            )
-        write_file(out / f"{stem}.jumps.csv", "\n".join(rows) + "\n")
-
-
-def _write_density(r: Transport, trajectory: Trajectory, keep: Any, out: Path, stem: str, exports: list[str]) -> None:
-    import numpy as np
-
-    from ionsieve.transport import grids
-    from ionsieve.transport.kernels.histograms import density
-
-    values = density(r.paths_A, r.cell_A)
-    still = [k for k, s in enumerate(trajectory.symbols) if s != r.mobile_ion]
-    fractional = trajectory.positions[keep][0, still] @ np.linalg.inv(trajectory.cells[keep][0])
-    places = fractional @ r.cell_A
-    if "cube" in exports:
-        grids.write_cube(out / f"{stem}.density.cube", values, r.cell_A, trajectory.numbers[still].tolist(), places)
-    if "xsf" in exports:
-        grids.write_xsf(out / f"{stem}.density.xsf", values, r.cell_A, trajectory.numbers[still].tolist(), places)
-    if "chgcar" in exports:
-        symbols = [trajectory.symbols[k] for k in still]
-        grids.write_chgcar(out / f"{stem}.density.CHGCAR.vasp", values, r.cell_A, symbols, places)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            structure = Structure.from_file(str(path))
+    except Exception as error:  # the parsers raise whatever they meet
+        raise InputError("the sites cannot be read", where=str(path), key="--sites", cause=str(error)) from error
+    labels = [str(site.label) for site in structure]
+    return structure.frac_coords @ cell, labels if 2 * len(set(labels)) <= len(labels) else []

@@ -14,6 +14,7 @@ from ionsieve.records.estimate import Estimate as Estimate
 from ionsieve.records.files import FileReference as FileReference
 from ionsieve.records.measurement import ArrheniusFit as ArrheniusFit
 from ionsieve.records.measurement import CandidateEstimate as CandidateEstimate
+from ionsieve.records.measurement import CrystalState as CrystalState
 from ionsieve.records.measurement import Curve as Curve
 from ionsieve.records.measurement import GateMotion as GateMotion
 from ionsieve.records.measurement import Measurement as Measurement

@@ -8,7 +8,7 @@ from ionsieve.records.base import Frozen, Record
 from ionsieve.records.estimate import Estimate
 from ionsieve.verdicts import Flag, Outcome, Verdict
 
-__all__ = ["ArrheniusFit", "CandidateEstimate", "Curve", "GateMotion", "Measurement"]
+__all__ = ["ArrheniusFit", "CandidateEstimate", "CrystalState", "Curve", "GateMotion", "Measurement"]
 
 
 class Curve(Frozen):
@@ -33,6 +33,22 @@ class GateMotion(Frozen):
     free_radius_q95_A: float
     open_fraction: float
     jump_correlation: float | None = None
+
+
+class CrystalState(Frozen):
+    """Mean crystal of one run, by which phases at different temperatures are told apart.
+
+    `core_fractional` are the time-averaged positions of the framework's ions without turning ligands, in the frame of
+    the framework; their common origin has no meaning.
+    """
+
+    volume_per_atom_A3: float
+    lengths_A: tuple[float, float, float]
+    angles_deg: tuple[float, float, float]
+    energy_eV_per_atom: float | None = None
+    energy_error_eV_per_atom: float | None = None
+    core_symbols: tuple[str, ...] = ()
+    core_fractional: tuple[tuple[float, float, float], ...] = ()
 
 
 class Measurement(Record):
@@ -70,6 +86,7 @@ class Measurement(Record):
     msd: Curve | None = None
     charge_msd: Curve | None = None
     gates: tuple[GateMotion, ...] = ()
+    crystal: CrystalState | None = None
     mechanism: dict[str, Any] = {}
     verdict: Verdict = Verdict.VALUE
     outcome: Outcome = Outcome.COMPLETED

@@ -13,7 +13,7 @@ from ionsieve.transport.settings import TransportSettings
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
 
 NAME = "fit"
-PHYSICS = 1
+PHYSICS = 2
 
 
 def request(measure_keys: Sequence[str], campaign: Campaign) -> Request:

@@ -31,7 +31,7 @@ THRESHOLDS = frozenset(
 )
 
 NAME = "measure"
-PHYSICS = 1
+PHYSICS = 2
 
 
 def request(simulate_key: str, generate_key: str, index: int, campaign: Campaign) -> Request:

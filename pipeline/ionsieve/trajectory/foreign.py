@@ -7,7 +7,9 @@ Formats
 Unwrapping
     Foreign positions may be wrapped. They are joined frame by frame by the minimum image in the current cell, which
     changes nothing in a path that was never wrapped, and refused when a step is too long to be sure
-    (`ionsieve.transport.unwrap`'s rule, repeated here in plain NumPy because rooms below cannot import it).
+    (`ionsieve.transport.unwrap`'s rule, repeated here in plain NumPy because rooms below cannot import it). How many
+    steps were joined and how long the longest is stands in ``attrs`` (``unwrapped_steps``, ``longest_step_of_height``).
+    Our own H5MD is continuous as it stands; that of other programs is treated like any foreign file.
 Time
     Most formats carry none: the interval between stored frames must then be given.
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from numpy.typing import NDArray
 
 from ionsieve.errors import DataError, InputError, SetupError
 from ionsieve.trajectory.h5md import Trajectory
+from ionsieve.trajectory.h5md import creator as h5md_creator
 from ionsieve.trajectory.h5md import read as read_h5md
 
 __all__ = ["read_any", "unwrap_frames"]
@@ -79,7 +83,7 @@ def read_any(
     if stride < 1:
         raise InputError("the stride counts frames from 1", key="stride", found=str(stride))
     if path.suffix in _H5 and topology is None:
-        return _from_h5md(path, frame_interval_fs, start, stop, stride)
+        return _from_h5md(path, frame_interval_fs, start, stop, stride, unwrapped, max_height_fraction)
     if topology is not None:
         positions, cells, numbers, times, scalars = _mdanalysis(path, Path(topology), start, stop, stride)
     else:
@@ -96,9 +100,7 @@ def read_any(
             cause="most formats store no times",
             remedy="give it, for example --dt-fs 50 for a frame every 50 fs (MD time step times steps between frames)",
         )
-    if not unwrapped:
-        positions = unwrap_frames(positions, cells, max_height_fraction=max_height_fraction, where=str(path))
-    return Trajectory(
+    found = Trajectory(
         positions=positions,
         cells=cells,
         times_ps=np.asarray(times, dtype=np.float64),
@@ -107,16 +109,40 @@ def read_any(
         scalars=scalars,
         attrs={"source": path.name},
     )
+    return found if unwrapped else _joined(found, max_height_fraction, str(path))
 
 
-def _from_h5md(path: Path, interval_fs: float | None, start: int, stop: int | None, stride: int) -> Trajectory:
+def _joined(found: Trajectory, max_height_fraction: float, where: str) -> Trajectory:
+    """Return the trajectory unwrapped, with what was done in its attributes."""
+    joined = unwrap_frames(found.positions, found.cells, max_height_fraction=max_height_fraction, where=where)
+    crossed, longest = 0, 0.0
+    for first in range(0, len(found) - 1, 500):  # in blocks: a long run is not held three times
+        part = slice(first, min(first + 501, len(found)))
+        inverse = np.linalg.inv(found.cells[part])
+        height = float((1.0 / np.sqrt((inverse**2).sum(axis=1))).min())
+        crossed += int((np.abs(np.diff(found.positions[part] @ inverse, axis=0)) > 0.5).any(axis=2).sum())
+        steps = np.diff(joined[part] @ inverse, axis=0) @ found.cells[part][1:]
+        longest = max(longest, float(np.sqrt((steps**2).sum(axis=2).max(initial=0.0))) / height)
+    noted = {"unwrapped_steps": crossed, "longest_step_of_height": round(longest, 4)}
+    return replace(found, positions=joined, attrs={**found.attrs, **noted})
+
+
+def _from_h5md(
+    path: Path,
+    interval_fs: float | None,
+    start: int,
+    stop: int | None,
+    stride: int,
+    unwrapped: bool,
+    max_height_fraction: float,
+) -> Trajectory:
     found = read_h5md(path, start, stop, stride)
-    if interval_fs is None:
+    if interval_fs is not None:
+        times: Floats = np.arange(len(found)) * stride * interval_fs * 1e-3
+        found = replace(found, times_ps=times)
+    if unwrapped or h5md_creator(path) == "ionsieve":
         return found
-    from dataclasses import replace
-
-    times: Floats = np.arange(len(found)) * stride * interval_fs * 1e-3
-    return replace(found, times_ps=times)
+    return _joined(found, max_height_fraction, str(path))
 
 
 _Parts = tuple[Floats, Floats, NDArray[np.int64], Floats | None, dict[str, Floats]]

@@ -368,13 +368,29 @@ def read(path: str | Path, start: int = 0, stop: int | None = None, stride: int 
         return _window(file, path, slice(start, stop, stride))
 
 
+def creator(path: str | Path) -> str:
+    """Return the name of the program that wrote an H5MD file, empty when it does not say."""
+    with _open(Path(path)) as file:
+        name = file["h5md/creator"].attrs.get("name", "") if "h5md/creator" in file else ""
+        return name.decode() if isinstance(name, bytes) else str(name)
+
+
 def _window(file: h5py.File, path: Path, window: slice) -> Trajectory:
     group = next(iter(file["particles"].values()))
     try:
         position, edges = group["position"], group["box/edges"]
         species = np.asarray(group["species"], dtype=np.int64)
-    except KeyError as error:
-        raise DataError("the H5MD file lacks an element", where=str(path), key=str(error.args[0])) from error
+        time, step = position["time"], position["step"]
+        if not time.shape or not step.shape:
+            raise KeyError("position/time: one value a frame")
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            "the H5MD file lacks an element",
+            where=str(path),
+            key=str(error.args[0]),
+            expected="position with value, step and time, box/edges, and species as atomic numbers",
+            remedy="read it with MDAnalysis: --topology FILE",
+        ) from error
     metadata = file["parameters/ionsieve"].attrs["metadata"] if "parameters/ionsieve" in file else "{}"
     n_frames = position["value"].shape[0]
     if isinstance(edges, h5py.Group):
@@ -388,8 +404,8 @@ def _window(file: h5py.File, path: Path, window: slice) -> Trajectory:
     return Trajectory(
         positions=position["value"][window].astype(np.float64),
         cells=cells,
-        times_ps=np.asarray(position["time"][window], dtype=np.float64),
-        steps=np.asarray(position["step"][window], dtype=np.int64),
+        times_ps=np.asarray(time[window], dtype=np.float64),
+        steps=np.asarray(step[window], dtype=np.int64),
         numbers=species,
         scalars={name: np.asarray(item["value"][window], dtype=np.float64) for name, item in observables.items()},
         attrs=json.loads(metadata),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ionsieve.transport.arrhenius import ArrheniusResult, fit_arrhenius
-    from ionsieve.transport.candidate import combine, estimate_candidate
+    from ionsieve.transport.candidate import combine, estimate_candidate, fit_candidate
     from ionsieve.transport.diffusion import Diffusivity, diffusivity, judge
     from ionsieve.transport.gls import LineFit, fit_line
     from ionsieve.transport.guards import HeZhuMo, he_relative_error, he_zhu_mo
@@ -32,6 +32,7 @@ _HOME = {
     "fit_arrhenius": "arrhenius",
     "combine": "candidate",
     "estimate_candidate": "candidate",
+    "fit_candidate": "candidate",
     "conductivity": "nernst_einstein",
     "haven_ratio": "nernst_einstein",
     "Diffusivity": "diffusion",
@@ -75,6 +76,7 @@ __all__ = [
     "diffusivity",
     "estimate_candidate",
     "fit_arrhenius",
+    "fit_candidate",
     "fit_line",
     "haven_ratio",
     "he_relative_error",

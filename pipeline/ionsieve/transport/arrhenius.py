@@ -3,16 +3,20 @@
 Equations
     line        ln D = ln D0 - Ea / kT                  convention: ln D against 1/T, equally ln(sigma T); an impedance
                                                         Ea from ln sigma against 1/T is about kT smaller
-    likelihood  values: (y_i - mu_i) ~ N(0, s_i² + u²);  upper limits L_i: Phi((ln L_i - mu_i) / w)
+    likelihood  values: (y_i - mu_i) ~ N(0, s_i² + u²);  upper limits: P(at most n_i events | D(T_i)), `censoring`
+    prior       Ea ~ N(assumed, its spread²), only where the temperatures resolve the slope less well than that
     covariance  inverse Hessian; multiplied by max(1, chi² / dof) when there are dof
     carried     ln D(T) = x^T p, Var = x^T C x, x = (1, -1/kT)
                 slope and intercept are strongly correlated: without their covariance the interval is far too wide
     sigma       N z² e² D / (V k T)
+Bound
+    A fitted Ea below `lowest_Ea_eV` is that of no known crystal: Ea is refused, and D beyond the measured temperatures
+    is carried from the nearest value with the prior Ea, indicative, with the reason.
 Quantiles
     Normal with the absolute covariance; Student's t with n - 2 degrees of freedom when chi² / dof > 1 rescaled it.
 Source
     X. He et al., npj Comput. Mater. 2018, 10.1038/s41524-018-0074-y (weights s = RSD;
-    their extrapolation lacks the covariance).
+    their extrapolation lacks the covariance). S. Hull, Rep. Prog. Phys. 2004, 10.1088/0034-4885/67/7/R05 (the bound).
 """
 
 from __future__ import annotations
@@ -25,11 +29,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_ndtr, ndtr, stdtrit
+from scipy.special import stdtrit
 
 from ionsieve.errors import InputError
 from ionsieve.records.estimate import Estimate
 from ionsieve.records.measurement import ArrheniusFit
+from ionsieve.transport.censoring import events_per_diffusivity, hazard, log_at_most
 from ionsieve.transport.intervals import P68, P95, ln_error, log_normal_estimate
 from ionsieve.transport.settings import TransportSettings
 from ionsieve.units import BOLTZMANN_EV_PER_K
@@ -51,7 +56,8 @@ class ArrheniusResult:
     activation_energy, diffusivity
         `Estimate`s, eV and cm²/s at `target_temperature_K`.
     flags
-        TWO_TEMPERATURES, NARROW_SPAN, CURVED, CENSORED_POINTS, EXTRAPOLATED, ASSUMED_EA, HIGH_TEMPERATURE_ONLY.
+        TWO_TEMPERATURES, NARROW_SPAN, CURVED, CENSORED_POINTS, EXTRAPOLATED, ASSUMED_EA, IMPLAUSIBLE_EA,
+        HIGH_TEMPERATURE_ONLY.
     curvature_sigmas
         Quadratic term in units of its error, where four or more values are there.
     """
@@ -94,20 +100,20 @@ def fit_line_censored(
     temperatures_K: Floats,
     ln_D: Floats,
     covariance: Floats,
-    limits: Sequence[tuple[float, float]] = (),
+    limits: Sequence[tuple[float, Estimate]] = (),
     *,
-    width: float = 0.5,
+    prior: tuple[float, float] | None = None,
 ) -> tuple[Floats, Floats, float]:
     """Maximum-likelihood (ln D0, Ea) from values with a full covariance and from upper limits.
 
     Parameters
     ----------
     temperatures_K, ln_D, covariance
-        (n,), (n,), (n, n) of the values, n >= 2 at two different temperatures.
+        (n,), (n,), (n, n) of the values; at two different temperatures, or at one with a `prior`.
     limits
-        (temperature_K, ln of the one-sided 95 % limit).
-    width
-        Softness of a limit in ln D.
+        (temperature_K, upper limit of D); see `ionsieve.transport.censoring`.
+    prior
+        Mean and standard deviation of Ea, eV: another measurement of the slope.
 
     Returns
     -------
@@ -117,27 +123,31 @@ def fit_line_censored(
     design = np.stack([np.ones_like(beta), -beta], axis=1)
     y = np.asarray(ln_D, dtype=float)
     inverse = np.linalg.inv(np.asarray(covariance, dtype=float))
-    normal = design.T @ inverse @ design
-    start = np.linalg.solve(normal, design.T @ inverse @ y)
+    known = np.zeros((2, 2))
+    towards = np.zeros(2)
+    if prior is not None:
+        known[1, 1], towards[1] = 1.0 / prior[1] ** 2, prior[0] / prior[1] ** 2
+    normal = design.T @ inverse @ design + known
+    start = np.linalg.solve(normal, design.T @ inverse @ y + towards)
     if limits:
         x = np.asarray([[1.0, -1.0 / (BOLTZMANN_EV_PER_K * t)] for t, _ in limits])
-        top = np.asarray([limit for _, limit in limits])
+        per_D, seen = np.asarray([events_per_diffusivity(e) for _, e in limits]).T
         scale = np.sqrt(np.diag(np.linalg.inv(normal)))
 
+        def expected(p: Floats) -> Floats:
+            return np.asarray(per_D * np.exp(np.clip(x @ p, -700.0, 600.0)))
+
         def loss(q: Floats) -> tuple[float, Floats]:
-            p = start + q * scale
-            r = y - design @ p
-            u = (top - x @ p) / width
-            log_phi = log_ndtr(u)
-            mills = np.exp(-0.5 * u**2 - 0.5 * math.log(2.0 * math.pi) - log_phi)
-            gradient = -(design.T @ (inverse @ r)) + x.T @ (mills / width)
-            return float(0.5 * r @ inverse @ r - log_phi.sum()), gradient * scale
+            d = q * scale  # the values' own quadratic form about their optimum, and the limits
+            rate = expected(start + d)
+            gradient = normal @ d + x.T @ hazard(seen, rate)
+            return float(0.5 * d @ normal @ d - log_at_most(seen, rate).sum()), gradient * scale
 
         found = minimize(loss, np.zeros(2), jac=True, method="BFGS", options={"gtol": 1e-8})
         solution = start + found.x * scale
-        u = (top - x @ solution) / width
-        mills = np.exp(-0.5 * u**2 - 0.5 * math.log(2.0 * math.pi) - log_ndtr(u))
-        normal = normal + (x.T * (mills * (mills + u) / width**2)) @ x
+        rate = expected(solution)
+        h = hazard(seen, rate)
+        normal = normal + (x.T * (h * (seen + 1.0 - rate + h))) @ x
     else:
         solution = start
     residual = y - design @ solution
@@ -188,15 +198,16 @@ def fit_arrhenius(
     Returns
     -------
     ArrheniusResult
-        With one temperature, Ea is the prior of the settings (flag ASSUMED_EA); with only upper limits, D at the target
-        is an upper limit carried with the lowest plausible Ea; with neither, everything is refused.
+        With one temperature, or a slope less certain than the prior of the settings, that prior joins (flag
+        ASSUMED_EA); a fitted Ea below `lowest_Ea_eV` is refused (IMPLAUSIBLE_EA); with only upper limits, D at the
+        target is an upper limit carried with the lowest plausible Ea; with neither, everything is refused.
     """
     settings = settings or TransportSettings()
     if len(temperatures_K) != len(estimates):
         raise InputError("one temperature per estimate is needed", found=f"{len(temperatures_K)} and {len(estimates)}")
     pairs = list(zip((float(t) for t in temperatures_K), estimates, strict=True))
     values = [(t, e) for t, e in pairs if e.is_value and e.value and e.low68]
-    limits = [(t, math.log(e.value)) for t, e in pairs if e.kind is Verdict.UPPER_LIMIT and e.value]
+    limits = [(t, e) for t, e in pairs if e.kind is Verdict.UPPER_LIMIT and e.value]
     flags: list[Flag] = [Flag.CENSORED_POINTS] if limits else []
     if not values:
         return _without_values(pairs, limits, target_temperature_K, settings, flags)
@@ -209,24 +220,45 @@ def fit_arrhenius(
     )
     distinct = np.unique(temperatures)
     span = float(1.0 / distinct.min() - 1.0 / distinct.max())
-    if target_temperature_K < distinct.min() - 1e-6 or target_temperature_K > distinct.max() + 1e-6:
+    outside = not distinct.min() - 1e-6 <= target_temperature_K <= distinct.max() + 1e-6
+    if outside:
         flags.append(Flag.EXTRAPOLATED)
     if distinct.min() > 1.9 * target_temperature_K:
         flags.append(Flag.HIGH_TEMPERATURE_ONLY)
-    if len(distinct) < 2:
-        return _one_temperature(
-            temperatures, y, c, limits, target_temperature_K, settings, flags, extra_ln_variance, values
-        )
     if len(distinct) < settings.min_temperatures:
         flags.append(Flag.TWO_TEMPERATURES)
-    if span < settings.min_inverse_span_per_K:
+    if len(distinct) > 1 and span < settings.min_inverse_span_per_K:
         flags.append(Flag.NARROW_SPAN)
-    p, covariance, chi2 = fit_line_censored(temperatures, y, c, limits, width=settings.censoring_width_ln)
+
+    family = (settings.assumed_Ea_eV, settings.assumed_Ea_std_eV)
+    prior = family if len(distinct) < 2 else None
+    p, covariance, chi2 = fit_line_censored(temperatures, y, c, limits, prior=prior)
+    if prior is None and covariance[1, 1] > family[1] ** 2:
+        prior = family  # more data never make a statement vaguer than one temperature's
+        p, covariance, chi2 = fit_line_censored(temperatures, y, c, limits, prior=prior)
+    if prior is not None:
+        flags.append(Flag.ASSUMED_EA)
     dof = len(y) - 2
     scale = chi2 / dof if dof > 0 else 0.0
-    rescaled = scale > 1.0
+    rescaled = scale > 1.0 and prior is None
     if rescaled:
         covariance = covariance * scale
+    reason = ""
+    if len(distinct) > 1 and p[1] < settings.lowest_Ea_eV:
+        reason = (
+            f"the fitted activation energy, {p[1]:.3f} +- {math.sqrt(covariance[1, 1]):.3f} eV, is below "
+            f"{settings.lowest_Ea_eV:g} eV, the lowest of any known crystal: these points are not one hopping law"
+        )
+        flags.append(Flag.IMPLAUSIBLE_EA)
+        if outside:
+            nearest = distinct[int(np.abs(1.0 / distinct - 1.0 / target_temperature_K).argmin())]
+            keep = temperatures == nearest
+            p, covariance, _ = fit_line_censored(
+                temperatures[keep], y[keep], c[np.ix_(keep, keep)], limits, prior=family
+            )
+            flags.append(Flag.ASSUMED_EA)
+            reason += f"; carried from {nearest:g} K with the family's {family[0]:g} +- {family[1]:g} eV instead"
+            rescaled = False
     curvature = _curvature(temperatures, y, c)
     if curvature is not None and abs(curvature) > settings.curvature_sigmas:
         flags.append(Flag.CURVED)
@@ -250,12 +282,12 @@ def fit_arrhenius(
         chi2_per_dof=scale if dof > 0 else None,
         leave_one_out_Ea_eV=leave,
     )
-    return _result(fit, target_temperature_K, flags, (z68, z95), curvature, extra_ln_variance, values, settings)
+    return _result(fit, target_temperature_K, flags, (z68, z95), curvature, extra_ln_variance, values, reason)
 
 
 def _kind(values: Sequence[tuple[float, Estimate]], flags: Sequence[Flag]) -> Verdict:
     firm = all(e.kind is Verdict.VALUE for _, e in values)
-    weak = {Flag.TWO_TEMPERATURES, Flag.NARROW_SPAN, Flag.ASSUMED_EA, Flag.CURVED}
+    weak = {Flag.TWO_TEMPERATURES, Flag.NARROW_SPAN, Flag.ASSUMED_EA, Flag.CURVED, Flag.IMPLAUSIBLE_EA}
     return Verdict.VALUE if firm and not weak & set(flags) else Verdict.INDICATIVE
 
 
@@ -267,63 +299,38 @@ def _result(
     curvature: float | None,
     extra: float,
     values: Sequence[tuple[float, Estimate]],
-    settings: TransportSettings,
+    reason: str,
 ) -> ArrheniusResult:
     kind = _kind(values, flags)
     noted = tuple(dict.fromkeys(flags))
-    error = math.sqrt(fit.covariance[1][1])
     z68, z95 = quantiles
-    Ea = Estimate(
-        quantity="activation_energy",
-        kind=kind,
-        value=fit.Ea_eV,
-        low68=fit.Ea_eV - z68 * error,
-        high68=fit.Ea_eV + z68 * error,
-        low95=fit.Ea_eV - z95 * error,
-        high95=fit.Ea_eV + z95 * error,
-        method="prior" if Flag.ASSUMED_EA in flags else "arrhenius",
-        flags=noted,
-    )
+    if reason:
+        Ea = Estimate.refused("activation_energy", reason, flags=noted)
+    else:
+        error = math.sqrt(fit.covariance[1][1])
+        Ea = Estimate(
+            quantity="activation_energy",
+            kind=kind,
+            value=fit.Ea_eV,
+            low68=fit.Ea_eV - z68 * error,
+            high68=fit.Ea_eV + z68 * error,
+            low95=fit.Ea_eV - z95 * error,
+            high95=fit.Ea_eV + z95 * error,
+            method="prior" if Flag.ASSUMED_EA in flags else "arrhenius",
+            flags=noted,
+        )
     x = np.asarray([1.0, -1.0 / (BOLTZMANN_EV_PER_K * target_K)])
     mean = float(x @ [fit.ln_D0, fit.Ea_eV])
     std = math.sqrt(max(float(x @ np.asarray(fit.covariance) @ x), 0.0) + extra)
     D = log_normal_estimate(
         "tracer_diffusivity", mean, std, kind=kind, method="arrhenius", flags=noted, z68=z68, z95=z95
-    )
+    ).model_copy(update={"reason": reason})
     return ArrheniusResult(fit, Ea, D, target_K, noted, mean, std * z68, quantiles, curvature, extra)
-
-
-def _one_temperature(
-    temperatures: Floats,
-    y: Floats,
-    c: Floats,
-    limits: Sequence[tuple[float, float]],
-    target_K: float,
-    settings: TransportSettings,
-    flags: list[Flag],
-    extra: float,
-    values: Sequence[tuple[float, Estimate]],
-) -> ArrheniusResult:
-    """One temperature: the prior activation energy takes the place of the slope."""
-    inverse = np.linalg.inv(c)
-    variance = 1.0 / float(inverse.sum())
-    mean = float(inverse.sum(axis=0) @ y) * variance
-    beta = 1.0 / (BOLTZMANN_EV_PER_K * float(temperatures[0]))
-    Ea, sEa = settings.assumed_Ea_eV, settings.assumed_Ea_std_eV
-    fit = ArrheniusFit(
-        ln_D0=mean + Ea * beta,
-        Ea_eV=Ea,
-        covariance=((variance + (sEa * beta) ** 2, beta * sEa**2), (beta * sEa**2, sEa**2)),
-        n_points=len(y),
-        n_censored=len(limits),
-    )
-    flags = [*flags, Flag.ASSUMED_EA, Flag.TWO_TEMPERATURES]
-    return _result(fit, target_K, flags, (1.0, 1.959963984540054), None, extra, values, settings)
 
 
 def _without_values(
     pairs: Sequence[tuple[float, Estimate]],
-    limits: Sequence[tuple[float, float]],
+    limits: Sequence[tuple[float, Estimate]],
     target_K: float,
     settings: TransportSettings,
     flags: list[Flag],
@@ -336,7 +343,7 @@ def _without_values(
         return ArrheniusResult(
             None, refused, Estimate.refused("tracer_diffusivity", why), target_K, tuple(flags), None, None
         )
-    usable = [(t, limit) for t, limit in limits if t >= target_K - 1e-6]
+    usable = [(t, math.log(e.value)) for t, e in limits if t >= target_K - 1e-6 and e.value]
     noted = tuple(dict.fromkeys([*flags, Flag.EXTRAPOLATED]))
     Ea = Estimate.refused("activation_energy", "only upper limits were measured", flags=noted)
     if not usable:
@@ -353,8 +360,3 @@ def _without_values(
         flags=noted,
     )
     return ArrheniusResult(None, Ea, D, target_K, noted, None, None)
-
-
-def probability_below(limit_ln: float, mean_ln: float, width: float) -> float:
-    """Probability that a censored point lies below its limit, as used in the likelihood."""
-    return float(ndtr((limit_ln - mean_ln) / width))

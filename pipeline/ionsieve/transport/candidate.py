@@ -25,14 +25,16 @@ import numpy as np
 from ionsieve.errors import InputError
 from ionsieve.records.estimate import Estimate
 from ionsieve.records.measurement import CandidateEstimate, Measurement
-from ionsieve.transport.arrhenius import fit_arrhenius
+from ionsieve.transport.arrhenius import ArrheniusResult, fit_arrhenius
+from ionsieve.transport.censoring import events_per_diffusivity, log_at_most
 from ionsieve.transport.intervals import ln_error, log_normal_estimate
 from ionsieve.transport.nernst_einstein import scaled
+from ionsieve.transport.phases import find_phase_changes, segments
 from ionsieve.transport.settings import TransportSettings
 from ionsieve.units import nernst_einstein_S_per_cm
 from ionsieve.verdicts import Flag, Outcome, Verdict
 
-__all__ = ["combine", "configuration_variance", "estimate_candidate", "random_effects"]
+__all__ = ["combine", "configuration_variance", "estimate_candidate", "fit_candidate", "random_effects"]
 
 _BAD = (Outcome.MELTED, Outcome.EXPLODED, Outcome.POLYANION_BROKEN)
 
@@ -72,7 +74,7 @@ def combine(estimates: Sequence[Estimate]) -> Estimate:
         )
         if limits:
             flags = tuple(dict.fromkeys((*flags, Flag.CENSORED_POINTS)))
-            mean, error = _with_limits(mean, error, between, [math.log(e.value) for e in limits if e.value])
+            mean, error = _with_limits(mean, error, between, limits)
         return log_normal_estimate(
             key,
             mean,
@@ -99,15 +101,18 @@ def combine(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate.refused(key, estimates[0].reason or "no run gave a number", flags=estimates[0].flags)
 
 
-def _with_limits(mean: float, error: float, between: float, limits_ln: Sequence[float]) -> tuple[float, float]:
-    """Posterior mean and deviation of ln D after censored runs, on a grid."""
-    from scipy.special import log_ndtr
-
-    width = math.sqrt(0.5**2 + between)
-    grid = mean + np.linspace(-6.0, 6.0, 2001) * max(error, 0.05)
+def _with_limits(mean: float, error: float, between: float, limits: Sequence[Estimate]) -> tuple[float, float]:
+    """Posterior mean and deviation of ln D after censored runs that scatter by the between-run variance, on a grid."""
+    grid = mean + np.linspace(-8.0, 8.0, 1601) * max(error, 0.05)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(15)
     log_p = -0.5 * ((grid - mean) / error) ** 2
-    for limit in limits_ln:
-        log_p = log_p + log_ndtr((limit - grid) / width)
+    for limit in limits:
+        per_D, seen = events_per_diffusivity(limit)
+        if between > 0.0:
+            own = np.exp(grid[:, None] + math.sqrt(between) * nodes)  # D of that run, given the mean
+            log_p = log_p + np.log(np.exp(log_at_most(seen, per_D * own)) @ weights + 1e-300)
+        else:
+            log_p = log_p + log_at_most(seen, per_D * np.exp(grid))
     p = np.exp(log_p - log_p.max())
     p /= p.sum()
     centre = float(p @ grid)
@@ -151,6 +156,13 @@ def configuration_variance(
 def estimate_candidate(
     measurements: Sequence[Measurement], *, settings: TransportSettings | None = None
 ) -> CandidateEstimate:
+    """Combine all measurements of one candidate and carry them to the temperature of use; see `fit_candidate`."""
+    return fit_candidate(measurements, settings=settings)[0]
+
+
+def fit_candidate(
+    measurements: Sequence[Measurement], *, settings: TransportSettings | None = None
+) -> tuple[CandidateEstimate, ArrheniusResult]:
     """Combine all measurements of one candidate and carry them to the temperature of use.
 
     Parameters
@@ -158,6 +170,11 @@ def estimate_candidate(
     measurements
         Of one candidate; any number of configurations, temperatures and replicas. Failed runs belong in too: a melted
         temperature is listed and left out of the fit.
+
+    Returns
+    -------
+    estimate, fit
+        The record, and the line behind it, which `plots.plot_arrhenius` draws.
 
     Raises
     ------
@@ -172,29 +189,19 @@ def estimate_candidate(
         raise InputError("measurements of different candidates or ions cannot be combined", found=str(sorted(kinds)))
     target = settings.target_temperature_K
     good = [m for m in measurements if m.outcome not in _BAD]
-    by_temperature: dict[float, list[Measurement]] = defaultdict(list)
-    for m in measurements:
-        by_temperature[m.temperature_K].append(m)
-    points: list[tuple[float, Estimate]] = []
-    sigma_points: list[tuple[float, Estimate]] = []
-    lost: list[str] = []
-    flags: list[Flag] = []
-    for t in sorted(by_temperature):
-        runs = by_temperature[t]
-        bad = [m for m in runs if m.outcome in _BAD]
-        if bad:
-            lost.append(f"{t:g} K: {bad[0].outcome.value} ({len(bad)} of {len(runs)} runs)")
-        usable = [m for m in runs if m.outcome not in _BAD]
-        if 2 * len(bad) >= len(runs):
-            why = bad[0].reason or bad[0].outcome.sentence
-            points.append((t, Estimate.refused("tracer_diffusivity", why)))
-            sigma_points.append((t, Estimate.refused("conductivity", why)))
-            continue
-        points.append((t, combine([m.tracer_diffusivity for m in usable])))
-        sigma_points.append((t, combine([m.conductivity for m in usable])))
+    points, sigma_points, notes = _points(measurements)
+    lost = bool(notes)
+
+    changes = find_phase_changes(good, settings)
+    stretch = _next_to(target, segments([t for t, _ in points], changes))
+    used = [m for m in good if m.temperature_K in stretch]
+    flags = [Flag.PHASE_CHANGE] if changes else []
+    if changes:
+        taken = ", ".join(f"{t:g}" for t in stretch)
+        notes.append(f"{'; '.join(c.reason for c in changes)}: no line through both; fitted {taken} K alone")
 
     per_configuration: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
-    for m in good:
+    for m in used:
         e = m.tracer_diffusivity
         if e.is_value and e.value and e.low68:
             per_configuration[m.configuration_id].append((m.temperature_K, math.log(e.value), ln_error(e)))
@@ -202,39 +209,41 @@ def estimate_candidate(
     if len(per_configuration) < 2:
         flags.append(Flag.ASSUMED_SPREAD)
     fit = fit_arrhenius(
-        [t for t, _ in points],
-        [e for _, e in points],
+        [t for t, _ in points if t in stretch],
+        [e for t, e in points if t in stretch],
         target_temperature_K=target,
         settings=settings,
         extra_ln_variance=variance / n_configurations,
     )
-    flags = [*fit.flags, *flags, *(f for m in good for f in m.flags if f.severity == "serious")]
-    noted = tuple(dict.fromkeys(flags))
+    noted = tuple(dict.fromkeys([*fit.flags, *flags, *(f for m in good for f in m.flags if f.severity == "serious")]))
 
-    source = good or list(measurements)
+    source = used or good or list(measurements)
     volume = float(np.mean([m.volume_A3 / m.n_mobile for m in source]))
     factor = nernst_einstein_S_per_cm(
         1.0, count=1, charge=source[0].mobile_charge, volume_A3=volume, temperature_K=target
     )
     D = fit.diffusivity.model_copy(update={"flags": noted})
-    sigma = scaled(D, factor, "conductivity")
-    outcome, reason = Outcome.COMPLETED, "; ".join(lost)
+    if changes and D.kind is Verdict.VALUE:
+        D = D.model_copy(update={"kind": Verdict.INDICATIVE})
+    outcome = Outcome.COMPLETED
     if not good:
         outcome = measurements[0].outcome
     elif D.kind is Verdict.REFUSED and lost and not any(e.kind is not Verdict.REFUSED for _, e in points):
         outcome = next(m.outcome for m in measurements if m.outcome in _BAD)
-    if D.kind is Verdict.UPPER_LIMIT and not reason:
-        reason = f"only upper limits: too few jumps at {', '.join(f'{t:g}' for t in sorted(by_temperature))} K"
-    if D.kind is Verdict.REFUSED and not reason:
-        reason = D.reason
-    return CandidateEstimate(
+    if fit.diffusivity.reason and (fit.diffusivity.is_value or not notes):
+        notes.append(fit.diffusivity.reason)
+    if D.kind is Verdict.UPPER_LIMIT and not notes:
+        notes.append(f"only upper limits: too few jumps at {', '.join(f'{t:g}' for t, _ in points)} K")
+    if D.is_value:
+        D = D.model_copy(update={"reason": "; ".join(notes)})
+    estimate = CandidateEstimate(
         candidate_id=measurements[0].candidate_id,
         mobile_ion=measurements[0].mobile_ion,
         n_configurations=len({m.configuration_id for m in measurements}),
         n_runs=len(measurements),
         target_temperature_K=target,
         activation_energy=fit.activation_energy,
-        conductivity=sigma,
+        conductivity=scaled(D, factor, "conductivity"),
         tracer_diffusivity=D,
         ln_sigma_mean=fit.ln_D_mean + math.log(factor) if fit.ln_D_mean is not None else None,
         ln_sigma_std=fit.ln_D_std,
@@ -244,10 +253,43 @@ def estimate_candidate(
         inverse_haven_ratio=_haven([m for m in good if m.inverse_haven_ratio.is_value]),
         total_length_ps=float(sum(m.length_ps for m in measurements)),
         outcome=outcome,
-        reason=reason,
+        reason="; ".join(notes),
         flags=noted,
         settings=settings.model_dump(mode="json"),
     )
+    return estimate, fit
+
+
+_Points = list[tuple[float, Estimate]]
+
+
+def _points(measurements: Sequence[Measurement]) -> tuple[_Points, _Points, list[str]]:
+    """Combine the runs of each temperature: tracer diffusivities, conductivities, and what was lost in words."""
+    by_temperature: dict[float, list[Measurement]] = defaultdict(list)
+    for m in measurements:
+        by_temperature[m.temperature_K].append(m)
+    points: _Points = []
+    sigma_points: _Points = []
+    lost: list[str] = []
+    for t in sorted(by_temperature):
+        runs = by_temperature[t]
+        bad = [m for m in runs if m.outcome in _BAD]
+        if bad:
+            lost.append(f"{t:g} K: {bad[0].outcome.value} ({len(bad)} of {len(runs)} runs)")
+        if 2 * len(bad) >= len(runs):
+            why = bad[0].reason or bad[0].outcome.sentence
+            points.append((t, Estimate.refused("tracer_diffusivity", why)))
+            sigma_points.append((t, Estimate.refused("conductivity", why)))
+            continue
+        usable = [m for m in runs if m.outcome not in _BAD]
+        points.append((t, combine([m.tracer_diffusivity for m in usable])))
+        sigma_points.append((t, combine([m.conductivity for m in usable])))
+    return points, sigma_points, lost
+
+
+def _next_to(target_K: float, stretches: Sequence[Sequence[float]]) -> Sequence[float]:
+    """Return the stretch of temperatures whose nearest one, in 1/T, is nearest to the target."""
+    return min(stretches, key=lambda s: min(abs(1.0 / t - 1.0 / target_K) for t in s))
 
 
 def _haven(runs: Sequence[Measurement]) -> Estimate | None:

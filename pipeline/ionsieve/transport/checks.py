@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ionsieve.errors import Problems
 
-__all__ = ["charge_numbers", "check_input", "elements"]
+__all__ = ["charge_numbers", "check_continuous", "check_input", "elements"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -75,6 +75,65 @@ def check_input(
             problems.add(f"no {element} in the trajectory", key="framework", found=element, expected=f"some of {known}")
     if mobile in framework:
         problems.add(f"{mobile} cannot be both mobile and framework", key="framework", found=mobile)
+    problems.throw()
+
+
+def check_continuous(positions: Floats, cells: Floats, *, first_frame: int = 0, vouched: bool = False) -> None:
+    """Raise when the positions are wrapped into the cell, or lie in it with frames too far apart to join them.
+
+    Steps of more than half a cell are looked at. When most of them have a short periodic image (below a quarter of the
+    cell's height) they are passages through faces. When their images are long and nothing ever leaves the cell, frames
+    lie too far apart. Paths that do leave it are continuous, with a few long steps: accepted.
+
+    Parameters
+    ----------
+    positions, cells
+        (F, N, 3) and (F, 3, 3) or (3, 3), Å.
+    vouched
+        The paths are said to be continuous: refuse only passages through faces in a run that never leaves the cell.
+
+    Raises
+    ------
+    ProblemsError
+        In both cases, with the remedy.
+    """
+    h = cells if cells.ndim == 3 else cells[None]
+    block = max(2, 20_000_000 // (24 * max(1, positions.shape[1])))
+    passages = short = 0
+    where = (0, 0)
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for start in range(0, len(positions) - 1, block - 1):
+        part = slice(start, start + block)
+        cell = h if len(h) == 1 else h[part]
+        inverse = np.linalg.inv(cell)
+        s = positions[part] @ inverse
+        low, high = np.minimum(low, s.min(axis=(0, 1))), np.maximum(high, s.max(axis=(0, 1)))
+        step = np.diff(s, axis=0)
+        frame, atom = np.nonzero((np.abs(step) > 0.5).any(axis=2))
+        if not len(frame):
+            continue
+        if not passages:
+            where = (first_frame + start + int(frame[0]), int(atom[0]))
+        folded = step[frame, atom] - np.round(step[frame, atom])
+        ends = cell[0] if len(cell) == 1 else cell[frame + 1]
+        length = np.linalg.norm((folded[:, None, :] @ ends)[:, 0], axis=1)
+        height = float((1.0 / np.sqrt((inverse**2).sum(axis=1))).min())
+        passages += len(frame)
+        short += int((length <= 0.25 * height).sum())
+    wrapped = passages > 0 and 2 * short >= passages
+    confined = not bool((high - low > 1.0 + 1e-6).any())
+    if not passages or not (wrapped or confined) or (vouched and not (wrapped and confined)):
+        return
+    problems = Problems()
+    problems.add(
+        "the positions are wrapped into the cell" if wrapped else "frames lie too far apart to join wrapped positions",
+        key="positions",
+        found=f"{passages} steps across more than half the cell, the first by atom {where[1]} after frame {where[0]}",
+        expected="continuous paths",
+        remedy="join them with ionsieve.transport.unwrap; if they are continuous as they stand, say unwrapped=True"
+        if wrapped
+        else "save frames more often; if the paths are continuous as they stand, say unwrapped=True",
+    )
     problems.throw()
 
 

@@ -255,12 +255,14 @@ def judge(result: Diffusivity, *, hops: int | None, settings: TransportSettings)
         )
     flags = list(result.flags)
     indicative = events < settings.indicative_below_n_eff or Flag.SHORT_RUN in flags
+    error = result.error
     if events < settings.indicative_below_n_eff:
         flags.append(Flag.FEW_HOPS)
+        error = max(error, result.value / math.sqrt(max(events, 1.0)))  # no estimator beats counting the jumps
     return rate_estimate(
         key,
         result.value,
-        result.error,
+        error,
         kind=Verdict.INDICATIVE if indicative else Verdict.VALUE,
         method="gls" if result.error == result.gls_error else "gls, error from blocks",
         n_eff=result.n_eff,

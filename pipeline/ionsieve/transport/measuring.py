@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ionsieve.records.estimate import Estimate
-from ionsieve.records.measurement import Curve, Measurement
-from ionsieve.transport.checks import charge_numbers, check_input, elements
+from ionsieve.records.measurement import CrystalState, Curve, Measurement
+from ionsieve.transport.checks import charge_numbers, check_continuous, check_input, elements
 from ionsieve.transport.diffusion import Diffusivity, diffusivity, judge
 from ionsieve.transport.guards import he_relative_error
 from ionsieve.transport.integrity import equilibration_summary, framework_integrity, polyanion_intact
@@ -25,8 +25,9 @@ from ionsieve.transport.kernels.displacement import dipole, remove_breathing, re
 from ionsieve.transport.kernels.msd import msd, msd_tensor
 from ionsieve.transport.mechanism import describe_motion, rotation
 from ionsieve.transport.nernst_einstein import conductivity, haven_ratio, inverse_haven_ratio
+from ionsieve.transport.phases import crystal_state
 from ionsieve.transport.settings import TransportSettings
-from ionsieve.transport.sites import assign, count_jumps, displacement_hops, jump_length, remove_blips
+from ionsieve.transport.sites import assign, displacement_hops, home_jumps, home_sites, jump_length, remove_blips
 from ionsieve.units import CM2_PER_S_FROM_A2_PER_PS
 from ionsieve.verdicts import Flag, Outcome, Verdict
 
@@ -55,6 +56,7 @@ _SHARED = (
     "drift_A",
     "lindemann",
     "polyanion_intact_fraction",
+    "crystal",
     "mechanism",
     "verdict",
     "outcome",
@@ -99,6 +101,7 @@ class Transport:
     drift_A: float | None
     lindemann: float | None
     polyanion_intact_fraction: float | None
+    crystal: CrystalState
     mechanism: dict[str, Any]
     verdict: Verdict
     outcome: Outcome
@@ -170,6 +173,7 @@ def measure(
     mobile_site_labels: Sequence[str] = (),
     polyanions: Sequence[tuple[str, str, float]] = (),
     energies_eV: ArrayLike | None = None,
+    unwrapped: bool = False,
     settings: TransportSettings | None = None,
 ) -> Transport:
     """Measure diffusion, conductivity, mechanism and integrity of one run.
@@ -199,6 +203,9 @@ def measure(
         (centre, ligand, cutoff Å) that must stay bonded.
     energies_eV
         (F,) potential energies, for the equilibration flag.
+    unwrapped
+        The paths are continuous although ions cross half the cell between frames; only what certainly is wrapped is
+        refused then.
 
     Returns
     -------
@@ -207,7 +214,7 @@ def measure(
     Raises
     ------
     ProblemsError
-        When the arrays or names contradict each other; all contradictions at once.
+        When the arrays or names contradict each other, all contradictions at once; when the positions are wrapped.
     """
     settings = settings or TransportSettings()
     raw = np.asarray(positions, dtype=np.float64)
@@ -215,6 +222,7 @@ def measure(
     times = np.asarray(times_ps, dtype=np.float64)
     z, symbols = elements(numbers)
     check_input(raw, h, times, symbols, mobile, framework, temperature_K=temperature_K, charge=charge)
+    check_continuous(raw, h, vouched=unwrapped)
     names = np.asarray(symbols)
     is_mobile = names == mobile
     declared = tuple(framework) or tuple(dict.fromkeys(s for s in symbols if s != mobile))
@@ -238,13 +246,14 @@ def measure(
         sites = None
     if sites is not None and h.ndim == 3:
         sites = sites @ np.linalg.inv(h[0]) @ cell
-    hop_length = settings.jump_length_A
-    if hop_length is None and sites is not None:
-        hop_length = jump_length(sites, cell)
-    hop_length = hop_length or settings.default_jump_length_A
+    assignment = _assignment(mobile_paths, sites, cell, dt_ps, settings)
+    home = None
+    if assignment is not None and sites is not None:
+        home = home_sites(assignment, mobile_site_labels, len(sites))
+    hop_length = _jump_length(sites, home, cell, settings)
 
     tracer = diffusivity(mobile_paths, dt_ps, jump_length_A=hop_length, settings=settings)
-    hops, assignment = _hops(mobile_paths, sites, cell, dt_ps, hop_length, settings)
+    hops = _hops(mobile_paths, assignment, home, dt_ps, hop_length, settings)
     estimate = judge(tracer, hops=hops if sites is not None or tracer.value is None else None, settings=settings)
 
     per_atom = charge_numbers(charges, symbols, mobile, charge)
@@ -315,7 +324,9 @@ def measure(
     slope, error = equilibration.get("energy_drift_meV_per_atom_per_ps"), equilibration.get("energy_drift_error")
     if slope is not None and error is not None:
         late = equilibration.get("equilibrated_from_fraction", 0.0) > settings.equilibrated_by_fraction
-        if abs(slope) > settings.energy_drift_max_meV_per_atom_per_ps and abs(slope) > (2.0 if late else 3.0) * error:
+        large = abs(slope) > settings.energy_drift_max_meV_per_atom_per_ps
+        large = large or abs(slope) * length > settings.energy_drift_max_meV_per_atom
+        if large and abs(slope) > (2.0 if late else 3.0) * error:
             flags.append(Flag.NOT_EQUILIBRATED)
     mechanism |= _errors(tracer)
     curve_tensor = np.asarray(msd_tensor(mobile_paths)) if frames > 1 else np.zeros((frames, 3, 3))
@@ -362,6 +373,14 @@ def measure(
         drift_A=largest_drift,
         lindemann=integrity.lindemann,
         polyanion_intact_fraction=intact[0] if intact else None,
+        crystal=crystal_state(
+            paths[:, is_core],
+            names[is_core].tolist(),
+            cell,
+            n_atoms=len(names),
+            energies_eV=None if energies_eV is None else np.asarray(energies_eV, dtype=float),
+            times_ps=times,
+        ),
         mechanism=mechanism,
         verdict=estimate.kind,
         outcome=outcome,
@@ -379,22 +398,46 @@ def measure(
     )
 
 
+def _assignment(
+    paths: Floats, sites: Floats | None, cell: Floats, dt_ps: float, settings: TransportSettings
+) -> NDArray[np.int64] | None:
+    if sites is None or len(paths) < 2 or dt_ps <= 0.0:
+        return None
+    path = assign(paths, sites, cell, hysteresis=settings.site_hysteresis)
+    return remove_blips(path, round(settings.min_residence_ps / dt_ps))
+
+
+def _jump_length(
+    sites: Floats | None,
+    home: NDArray[np.bool_] | None,
+    cell: Floats,
+    settings: TransportSettings,
+) -> float:
+    """Return the setting, else the distance between home sites (between all when there is one home), else a default."""
+    if settings.jump_length_A is not None:
+        return settings.jump_length_A
+    if sites is None:
+        return settings.default_jump_length_A
+    between_homes = jump_length(sites[home], cell) if home is not None else None
+    if between_homes is None:
+        between_homes = jump_length(sites, cell)
+    return between_homes or settings.default_jump_length_A
+
+
 def _hops(
     paths: Floats,
-    sites: Floats | None,
-    cell: Floats,
+    assignment: NDArray[np.int64] | None,
+    home: NDArray[np.bool_] | None,
     dt_ps: float,
     hop_length: float,
     settings: TransportSettings,
-) -> tuple[int | None, NDArray[np.int64] | None]:
+) -> int | None:
+    if assignment is not None and home is not None:
+        return home_jumps(assignment, home)
     if len(paths) < 2 or dt_ps <= 0.0:
-        return None, None
-    if sites is None:
-        smooth = max(1, round(settings.min_lag_ps / dt_ps))
-        return displacement_hops(paths, jump_length_A=hop_length, smooth_frames=smooth), None
-    path = assign(paths, sites, cell, hysteresis=settings.site_hysteresis)
-    path = remove_blips(path, round(settings.min_residence_ps / dt_ps))
-    return count_jumps(path), path
+        return None
+    smooth = max(1, round(settings.min_lag_ps / dt_ps))
+    return displacement_hops(paths, jump_length_A=hop_length, smooth_frames=smooth)
 
 
 def _judge_charge(result: Diffusivity, tracer: Estimate) -> Estimate:

@@ -16,12 +16,12 @@ from ionsieve.quantities import quantity
 from ionsieve.records.estimate import Estimate
 from ionsieve.transport.arrhenius import ArrheniusResult
 from ionsieve.transport.measuring import Transport
-from ionsieve.verdicts import Verdict
+from ionsieve.verdicts import Flag, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_arrhenius", "plot_msd", "plot_van_hove", "save"]
+__all__ = ["plot_arrhenius", "plot_mechanism", "plot_msd", "plot_van_hove", "save"]
 
 _BLUE, _ORANGE, _GREY, _GREEN = "#0072b2", "#d55e00", "#666666", "#009e73"
 
@@ -104,6 +104,32 @@ def plot_van_hove(
     return figure
 
 
+def plot_mechanism(result: Transport) -> Figure:
+    """Non-Gaussian parameter, and the orientational correlation of the polyanions where there are any."""
+    figure, (left, right) = _figure(columns=2)
+    curve = result.mechanism.get("non_gaussian") or {"lag_ps": [], "alpha2": []}
+    left.plot(curve["lag_ps"], curve["alpha2"], color=_BLUE, lw=1.2)
+    left.axhline(0.0, color=_GREY, lw=0.6)
+    left.set_xlabel("lag (ps)")
+    left.set_ylabel("non-Gaussian parameter α₂")
+    if curve["lag_ps"]:
+        left.set_xscale("log")
+    for turning, colour in zip(result.mechanism.get("rotation", {}).items(), (_ORANGE, _GREEN, _BLUE), strict=False):
+        bond, c = turning
+        right.plot(c["lag_ps"], c["c1"], color=colour, lw=1.2, label=f"{bond} C₁")
+        right.plot(c["lag_ps"], c["c2"], color=colour, lw=1.2, ls="--", label=f"{bond} C₂")
+        right.set_xscale("log")
+    right.axhline(0.0, color=_GREY, lw=0.6)
+    right.set_ylim(-0.3, 1.05)
+    right.set_xlabel("lag (ps)")
+    right.set_ylabel("orientational correlation")
+    if result.mechanism.get("rotation"):
+        right.legend(fontsize=7, frameon=False)
+    else:
+        right.set_title("no polyanion named", fontsize=9)
+    return figure
+
+
 def plot_arrhenius(temperatures_K: Sequence[float], estimates: Sequence[Estimate], result: ArrheniusResult) -> Figure:
     """Log D against 1000/T with the 68 and 95 % bands, upper limits as downward triangles."""
     figure, axes = _figure(width=4.6, height=3.6)
@@ -123,7 +149,9 @@ def plot_arrhenius(temperatures_K: Sequence[float], estimates: Sequence[Estimate
         axes.fill_between(grid, [p.low95 for p in points], [p.high95 for p in points], color=_GREEN, alpha=0.12, lw=0)
         axes.fill_between(grid, [p.low68 for p in points], [p.high68 for p in points], color=_GREEN, alpha=0.25, lw=0)
         axes.plot(grid, [p.value for p in points], color="black", lw=0.9)
-        axes.set_title(f"Ea = {result.fit.Ea_eV:.3f} ± {np.sqrt(result.fit.covariance[1][1]):.3f} eV", fontsize=9)
+        error = np.sqrt(result.fit.covariance[1][1])
+        how = "Ea assumed" if Flag.ASSUMED_EA in result.flags else "Ea"
+        axes.set_title(f"{how} = {result.fit.Ea_eV:.3f} ± {error:.3f} eV", fontsize=9)
     axes.set_yscale("log")
     axes.set_xlabel("1000 K / T")
     axes.set_ylabel(quantity("tracer_diffusivity").label)

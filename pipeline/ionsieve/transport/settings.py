@@ -32,7 +32,7 @@ class TransportSettings(Frozen):
     jump_length_A: float | None = Field(
         None,
         gt=0.0,
-        description="Jump distance a. Unset: shortest distance between mobile sites above 1.5 Å, else "
+        description="Jump distance a. Unset: shortest distance between well-occupied mobile sites above 1.5 Å, else "
         "`default_jump_length_A`.",
     )
     default_jump_length_A: float = Field(
@@ -78,9 +78,10 @@ class TransportSettings(Frozen):
 
     # ---- gates by the number of jumps -----------------------------------------------------------------------------
     upper_limit_below_n_eff: float = Field(
-        20.0,
+        8.0,
         ge=0.0,
-        description="Fewer effective jumps give an upper limit only (relative error above 80 % by He 2018).",
+        description="Fewer effective jumps give an upper limit only. The calibrated intervals still hold there (0.69 "
+        "and 0.91 to 0.96 of the runs, error 36 %); He 2018 stops at 20, where its rule claims 80 %.",
     )
     indicative_below_n_eff: float = Field(
         55.0, ge=0.0, description="Fewer effective jumps are indicative (relative error above 50 % by He 2018)."
@@ -111,6 +112,11 @@ class TransportSettings(Frozen):
     )
     energy_drift_max_meV_per_atom_per_ps: float = Field(
         1.0, gt=0.0, description="Potential-energy drift in production above which the run is not equilibrated."
+    )
+    energy_drift_max_meV_per_atom: float = Field(
+        8.0,
+        gt=0.0,
+        description="The same for the drift over the whole run: what 60 K change the potential energy of a crystal.",
     )
 
     equilibrated_by_fraction: float = Field(
@@ -149,15 +155,16 @@ class TransportSettings(Frozen):
     assumed_Ea_eV: float = Field(
         0.35,
         gt=0.0,
-        description="Activation energy used when only one temperature gave a value; centre of the published sodium and "
+        description="Activation energy used when the temperatures do not give one; centre of the published sodium and "
         "lithium conductors of these families (0.2 to 0.5 eV).",
     )
     assumed_Ea_std_eV: float = Field(0.12, gt=0.0, description="Its standard deviation.")
     lowest_Ea_eV: float = Field(
-        0.15,
+        0.10,
         ge=0.0,
-        description="Lower bound with which upper limits are carried to lower temperatures: below the activation "
-        "energy of the best crystalline conductors known (0.18 to 0.25 eV).",
+        description="Lowest activation energy of any known crystal, from ln D or ln(sigma T): alpha-AgI and RbAg4I5, "
+        "about 0.1 eV (S. Hull, Rep. Prog. Phys. 2004, 10.1088/0034-4885/67/7/R05). A fitted one below is refused; "
+        "upper limits are carried to lower temperatures with it.",
     )
     configuration_spread_ln: float = Field(
         0.3,
@@ -168,8 +175,39 @@ class TransportSettings(Frozen):
     configuration_spread_weight: float = Field(
         2.0, ge=0.0, description="Degrees of freedom that the assumed spread counts for beside the measured one."
     )
-    censoring_width_ln: float = Field(
-        0.5, gt=0.0, description="Softness, in ln D, of an upper limit in the Arrhenius likelihood."
+    # ---- phases: what ends a straight line between neighbouring temperatures ---------------------------------------
+    phase_volume_percent: float = Field(
+        1.0,
+        gt=0.0,
+        description="Jump of the volume per atom, beyond thermal expansion, that tells two phases apart; first-order "
+        "transitions between solids change it by 1 to 10 %.",
+    )
+    phase_expansion_per_K: float = Field(
+        1.5e-4,
+        gt=0.0,
+        description="Largest volume expansion of one crystal (soft halides and sulfides: 0.9e-4 to 1.4e-4 per K).",
+    )
+    phase_shape: float = Field(
+        0.02,
+        gt=0.0,
+        description="Change of the cell's shape (largest strain left after the volume) that tells two phases apart.",
+    )
+    phase_heat_ratio: float = Field(
+        0.5,
+        gt=0.0,
+        description="Potential energy gained between two temperatures beyond the classical crystal's 3/2 k per atom, "
+        "as a part of it: above this there is a latent heat.",
+    )
+    phase_core_shift: float = Field(
+        0.15,
+        gt=0.0,
+        description="Root-mean-square change of the mean framework positions over their spacing that tells two phases "
+        "apart (the Lindemann length: beyond it an ion sits elsewhere).",
+    )
+    phase_order_ratio: float = Field(
+        1.6,
+        gt=1.0,
+        description="Growth of the Lindemann ratio beyond that of vibration (root T) that is a loss of order.",
     )
 
     @model_validator(mode="after")

@@ -5,6 +5,8 @@ Rule
     hysteresis  an ion has jumped when its distance to the nearest site is below 0.6 of that to the site it held: an ion
                 that rattles at the midpoint does not jump
     blips       a visit shorter than `min_residence` that ends where it began is undone
+    home        sites of a label that holds at least half as many ions a site as the fullest one; the others are way
+                stations, and half the way is not a jump
     no sites    an ion has jumped when its path, smoothed over the rattling, has left its last place by 0.7 a
 Shapes
     positions (F, N, 3) Å; sites (S, 3) Å; assignment (F, N) site index
@@ -12,12 +14,13 @@ Shapes
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["assign", "count_jumps", "displacement_hops", "jump_length", "remove_blips"]
+__all__ = ["assign", "count_jumps", "displacement_hops", "home_jumps", "home_sites", "jump_length", "remove_blips"]
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
@@ -32,6 +35,25 @@ def jump_length(sites_A: Floats, cell_A: Floats, *, shortest_A: float = 1.5) -> 
     nearest = d.min(axis=1)
     nearest = nearest[np.isfinite(nearest)]
     return float(np.median(nearest)) if len(nearest) else None
+
+
+def home_sites(assignment: Ints, labels: Sequence[str], n_sites: int) -> NDArray[np.bool_]:
+    """Return which of the sites are homes (S,); all of them without labels."""
+    names = np.asarray(labels)
+    if len(names) != n_sites:
+        return np.ones(n_sites, dtype=bool)
+    held = np.bincount(assignment.ravel(), minlength=n_sites)
+    mean = {k: float(held[names == k].mean()) for k in set(names.tolist())}
+    return np.asarray([mean[k] >= 0.5 * max(mean.values()) for k in names.tolist()])
+
+
+def home_jumps(assignment: Ints, home: NDArray[np.bool_]) -> int:
+    """Count jumps from one home to another; the way stations between them, and turning back there, do not count."""
+    at_home = home[assignment]
+    frame = np.where(at_home, np.arange(len(assignment))[:, None], 0)
+    last = np.maximum.accumulate(frame, axis=0)  # the frame of the last stay at a home, 0 before the first
+    path = np.take_along_axis(assignment, last, axis=0)
+    return int(np.count_nonzero((np.diff(path, axis=0) != 0) & home[path[:-1]]))
 
 
 def _distances(points: Floats, sites: Floats, cell: Floats) -> Floats:

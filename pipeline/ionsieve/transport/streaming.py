@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ionsieve.errors import InputError
 from ionsieve.records.estimate import Estimate
+from ionsieve.transport.checks import check_continuous
 from ionsieve.transport.diffusion import Diffusivity, judge, log_log_slope
 from ionsieve.transport.gls import fit_line
 from ionsieve.transport.kernels.displacement import dipole
@@ -89,6 +90,7 @@ def stream_diffusivity(
     mobile: str,
     framework: Sequence[str] = (),
     jump_length_A: float | None = None,
+    unwrapped: bool = False,
     settings: TransportSettings | None = None,
 ) -> StreamedTransport:
     """Measure tracer and charge diffusivity of chunks of frames in constant memory.
@@ -97,13 +99,15 @@ def stream_diffusivity(
     ----------
     chunks
         Consecutive frames of one run; see `Chunk`.
-    mobile, framework
+    mobile, framework, unwrapped
         As in `measure`.
 
     Raises
     ------
     InputError
         When there is no frame, no such ion, or the chunks hold different atoms.
+    ProblemsError
+        When the positions are wrapped.
     """
     from ase.data import atomic_masses, atomic_numbers
 
@@ -116,6 +120,7 @@ def stream_diffusivity(
     first = last = volume = 0.0
     frames = 0
     is_mobile = weights = np.zeros(0)
+    before: tuple[NDArray[Any], NDArray[Any]] | None = None
     for chunk in chunks:
         if not symbols:
             symbols = tuple(chunk.symbols)
@@ -130,6 +135,10 @@ def stream_diffusivity(
             reference, first = np.asarray(chunk.cells[0], dtype=float), float(chunk.times_ps[0])
         elif tuple(chunk.symbols) != symbols:
             raise InputError("the chunks hold different atoms")
+        raw, cells = np.asarray(chunk.positions, dtype=float), np.asarray(chunk.cells, dtype=float)
+        joined = (raw, cells) if before is None else (np.r_[before[0], raw], np.r_[before[1], cells])
+        check_continuous(*joined, first_frame=frames - (before is not None), vouched=unwrapped)
+        before = raw[-1:].copy(), cells[-1:].copy()
         x = np.asarray(chunk.positions, dtype=float) @ np.linalg.inv(chunk.cells) @ reference
         centre = np.einsum("fnk,n->fk", x, weights)
         origin = centre[0] if origin is None else origin

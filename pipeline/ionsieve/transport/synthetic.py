@@ -62,9 +62,9 @@ def lattice_walk(
         frame, ion = np.nonzero(count > k)
         axis = rng.integers(0, 3, size=len(frame))
         np.add.at(steps, (frame, ion, axis), rng.choice([-jump_length_A, jump_length_A], size=len(frame)))
-    edge = max(2, int(np.ceil(ions ** (1 / 3)))) * jump_length_A
+    n = max(4, int(np.ceil(ions ** (1 / 3))))  # a jump stays well below half the cell
+    edge = n * jump_length_A
     place = np.arange(ions)
-    n = round(edge / jump_length_A)
     home = np.stack([place % n, place // n % n, place // n**2], axis=1) * jump_length_A
     positions = home + np.cumsum(steps, axis=0) + rattle_A * rng.standard_normal((frames, ions, 3))
     return Walk(positions, np.eye(3) * edge, rate * jump_length_A**2 / 6.0, int(count.sum()))

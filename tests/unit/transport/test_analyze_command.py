@@ -104,9 +104,46 @@ def test_undeclared_framework_is_said(app, runs, tmp_path):
         (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--charges", "Na"], "not a charge"),
         (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--discard-ps", "1000"], "nothing is left"),
         (["--mobile", "Li", "-T", "900", "--dt-fs", "200"], "no Li in the trajectory"),
+        (["--mobile", "na", "-T", "900", "--dt-fs", "200"], "did you mean Na"),
+        (["--mobile", "Na", "-T", "900", "--dt-fs", "0"], "--dt-fs = 0: must be above zero"),
+        (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--target", "-3"], "--target = -3"),
+        (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--jump-length", "-3"], "--jump-length = -3"),
+        (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--sites", "no.cif"], "no such file"),
+        (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--sites", __file__], "sites cannot be read"),
+        (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--polyanion", "P-S:2.5"], "no P in the trajectory"),
+        (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--unwrapped"], "wrapped into the cell"),
     ],
 )
 def test_wrong_input_teaches(app, runs, tmp_path, arguments, message):
     with pytest.raises(InputError) as error:
         call(app, runs / "run900.extxyz", *arguments, "--out", tmp_path / "o")
     assert message in str(error.value)
+    assert not (tmp_path / "o").exists()  # nothing is written
+
+
+def test_a_file_where_the_folder_should_be(app, runs, tmp_path):
+    with pytest.raises(InputError, match="is a file"):
+        call(app, runs / "run900.extxyz", "--mobile", "Na", "-T", 900, "--dt-fs", 200, "--out", runs / "sites.cif")
+
+
+def test_labels_of_the_sites_name_the_jumps(app, runs, tmp_path):
+    """A CIF with symmetry: two kinds of sites, one of them a way station."""
+    (tmp_path / "sites.cif").write_text(
+        "data_sites\n_cell_length_a 18\n_cell_length_b 18\n_cell_length_c 18\n"
+        "_cell_angle_alpha 90\n_cell_angle_beta 90\n_cell_angle_gamma 90\n_symmetry_space_group_name_H-M 'P 1'\n"
+        "loop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
+        + "".join(
+            f"{label} Na {(i + shift) / 6:.6f} {j / 6:.6f} {k / 6:.6f}\n"
+            for label, shift in (("Na1", 0.0), ("mid", 0.5))
+            for i in range(6)
+            for j in range(6)
+            for k in range(6)
+        )
+    )
+    call(
+        app, runs / "run900.extxyz", "--mobile", "Na", "--framework", "S", "-T", 900, "--dt-fs", 200, "--no-plots",
+        "--sites", tmp_path / "sites.cif", "--out", tmp_path / "o",
+    )  # fmt: skip
+    measured = Measurement.from_json((tmp_path / "o" / "run900.json").read_text(encoding="utf-8"))
+    assert set(measured.mechanism["jumps"]["occupancy"]) == {"Na1", "mid"}
+    assert measured.mechanism["jump_length_A"] == pytest.approx(3.0, abs=1e-4)

@@ -162,3 +162,40 @@ def test_mdanalysis_reads_what_ase_cannot(tmp_path, walk):
     assert found.symbols[:3] == ("Na", "Na", "P")
     assert found.times_ps[2] == pytest.approx(1.0, abs=1e-3)
     np.testing.assert_allclose(found.cells[0], box, atol=1e-4)
+
+
+def test_joining_is_counted(tmp_path, walk, frames):
+    write(tmp_path / "wrapped.traj", frames)
+    attrs = read_any(tmp_path / "wrapped.traj", frame_interval_fs=20.0).attrs
+    assert attrs["unwrapped_steps"] > 10
+    assert 0.05 < attrs["longest_step_of_height"] < 0.4
+    plain = [Atoms("Na2PS3", positions=x, cell=CELL, pbc=True) for x in walk]
+    write(tmp_path / "plain.traj", plain)
+    assert read_any(tmp_path / "plain.traj", frame_interval_fs=20.0).attrs["unwrapped_steps"] == 0
+
+
+def test_foreign_h5md_is_joined_and_ours_is_left_alone(tmp_path, walk, frames):
+    import h5py
+
+    from ionsieve.trajectory import h5md
+
+    n = len(frames)
+    wrapped = h5md.Trajectory(
+        positions=np.stack([a.positions for a in frames]),
+        cells=np.broadcast_to(CELL, (n, 3, 3)).copy(),
+        times_ps=np.arange(n) * 0.02,
+        steps=np.arange(n),
+        numbers=np.array([11, 11, 15, 16, 16, 16]),
+    )
+    path = h5md.write(tmp_path / "run.h5", wrapped)
+    np.testing.assert_allclose(read_any(path).positions, wrapped.positions, atol=1e-5)  # stored in single precision
+    with h5py.File(path, "r+") as file:
+        file["h5md/creator"].attrs["name"] = "LAMMPS"
+        del file["parameters/ionsieve"]
+    found = read_any(path)
+    np.testing.assert_allclose(found.positions - found.positions[:1], walk - walk[:1], atol=1e-4)
+    with h5py.File(path, "r+") as file:
+        del file["particles"][next(iter(file["particles"]))]["species"]
+    with pytest.raises(DataError, match="lacks an element") as error:
+        read_any(path)
+    assert "--topology" in error.value.problem.remedy

@@ -196,6 +196,23 @@ def test_site_mechanism():
     assert result.mechanism["vibration_amplitude_A"] == pytest.approx(0.25, rel=0.1)
 
 
+def test_way_stations_are_no_homes():
+    """Sites half-way between the lattice's: nobody stays there, and the jump length stays that of the lattice."""
+    walk = lattice_walk(ions=27, frames=1500, jumps=300, rattle_A=0.2, seed=4)
+    grid = np.stack(np.meshgrid(*[np.arange(4)] * 3, indexing="ij"), -1).reshape(-1, 3) * 3.0
+    between = np.concatenate([grid + np.eye(3)[k] * 1.5 for k in range(3)])
+    sites = np.concatenate([grid, between])
+    labels = ["Na1"] * len(grid) + ["mid"] * len(between)
+    arguments = {"mobile": "Na", "charge": 1, "temperature_K": 600.0, "mobile_sites_A": sites}
+    times = np.arange(1500) * 0.05
+    told = measure(walk.positions_A, walk.cell_A, times, ["Na"] * 27, mobile_site_labels=labels, **arguments)
+    assert told.mechanism["jump_length_A"] == pytest.approx(3.0)
+    assert told.n_eff == pytest.approx(300, rel=0.3)
+    assert told.hops == pytest.approx(walk.jumps, rel=0.05)
+    assert told.mechanism["jumps"]["n_jumps"] >= told.hops
+    assert measure(walk.positions_A, walk.cell_A, times, ["Na"] * 27, **arguments).mechanism["jump_length_A"] < 2.0
+
+
 def test_attempt_frequency_of_an_oscillator():
     t = np.arange(4000) * 0.01
     phases = np.random.default_rng(0).uniform(0, 6.28, size=(1, 8, 3))
@@ -213,6 +230,9 @@ def test_energy_drift_is_flagged():
     result = run(positions, symbols, times, energies_eV=steep)
     assert Flag.NOT_EQUILIBRATED in result.flags
     assert result.mechanism["energy_drift_meV_per_atom_per_ps"] == pytest.approx(-20.0, rel=0.02)
+    slow = flat + 0.4e-3 * 56 * times  # 0.4 meV/atom/ps: little a ps, 24 meV/atom over the run
+    assert Flag.NOT_EQUILIBRATED in run(positions, symbols, times, energies_eV=slow).flags
+    assert Flag.NOT_EQUILIBRATED not in run(positions[:100], symbols, times[:100], energies_eV=slow[:100]).flags
 
 
 def test_charges_per_atom_and_per_element_agree():
