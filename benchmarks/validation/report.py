@@ -59,7 +59,7 @@ def size_of(results: CampaignResults) -> list[str]:
         f"written: {sum(lengths):.0f} ps in all, {min(lengths, default=0):.1f} to {max(lengths, default=0):.1f} ps a "
         f"run, at {', '.join(f'{t:g}' for t in temperatures) or 'no'} K.",
     ]
-    failed = [r for r in results.runs if r.outcome is not Outcome.COMPLETED]
+    failed = [r for r in results.runs if r.outcome not in (Outcome.COMPLETED, Outcome.STOPPED_EARLY)]
     if failed:
         lines.append("")
         lines += [f"- {r.run.run_id}: {r.outcome.sentence} {r.reason}" for r in failed]

@@ -71,7 +71,8 @@ def teacher_runs(store: Store, family: str) -> list[TeacherRun]:
     for request, record in store.records("simulate", RunRecord):
         generated = store.need(str(request.inputs["generate"]), GeneratedCandidate)
         families.add(generated.candidate.family)
-        if generated.candidate.family != family or record.outcome is not Outcome.COMPLETED or record.trajectory is None:
+        good = record.outcome in (Outcome.COMPLETED, Outcome.STOPPED_EARLY)
+        if generated.candidate.family != family or not good or record.trajectory is None:
             continue
         runs.append(
             TeacherRun(
@@ -253,12 +254,15 @@ def _long_runs(
 def _simulate(
     runs: Sequence[TeacherRun], potential: Potential, campaign: Campaign, out: Path, produce_ps: float | None
 ) -> list[Progress]:
-    """Run the same cells at the same temperatures; continue where an earlier call was cut."""
+    """Run the same cells at the same temperatures, as long as the teacher; continue where an earlier call was cut."""
     from ionsieve.dynamics import Job, simulate
 
     ended: list[Progress] = []
     for run in runs:
-        dynamics = DynamicsSettings.model_validate(run.record.settings)
+        dynamics = DynamicsSettings.model_validate({**run.record.settings, "stop_relative_error": None})
+        length_ps = produce_ps
+        if length_ps is None and run.record.outcome is Outcome.STOPPED_EARLY and run.record.summary is not None:
+            length_ps = run.record.summary.length_ps
         job = Job(
             run_id=run.name,
             atoms=run.relaxed.structure.to_ase(),
@@ -268,7 +272,7 @@ def _simulate(
             mobile=(run.candidate.mobile_ion,),
             framework=run.candidate.framework,
             polyanions=run.candidate.polyanions,
-            produce_ps=produce_ps,
+            produce_ps=length_ps,
         )
         ended += simulate([job], potential, dynamics)
     return ended
