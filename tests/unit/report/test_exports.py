@@ -21,7 +21,8 @@ from ionsieve.records import CandidateEstimate, Ranking
 from ionsieve.report import CampaignResults
 from ionsieve.report.exports import EXPORTS, export
 from ionsieve.report.exports.select import choose, stem
-from ionsieve.report.exports.tables import json_schema
+from ionsieve.report.exports.tables import json_schema, tables
+from ionsieve.verdicts import Outcome
 
 
 def by_id(results: CampaignResults) -> dict:
@@ -47,6 +48,25 @@ def test_the_json_holds_to_its_schema_and_reads_back_as_records(results, tmp_pat
     assert list(jsonschema.Draft202012Validator(rules).iter_errors(broken))
     assert Ranking.model_validate(loaded["ranking"]) == results.ranking
     assert tuple(CandidateEstimate.model_validate(e) for e in loaded["estimates"]) == results.estimates
+
+
+def test_the_table_of_runs_says_how_well_a_run_was_known_and_a_committee_agreed(results):
+    """An early end with its number, and the disagreement of a committee; empty where there is neither."""
+    first, *others = results.runs
+    numbers = {
+        "force_disagreement_eV_per_A": 0.08,
+        "max_force_disagreement_eV_per_A": 0.41,
+        "relative_error_D": 0.19,
+    }
+    early = first.model_copy(
+        update={"outcome": Outcome.STOPPED_EARLY, "summary": first.summary.model_copy(update=numbers)}
+    )
+    rows = tables(replace(results, runs=(early, *others)), choose(results))["runs"]
+    told = next(row for row in rows if row["run_id"] == first.run.run_id)
+    assert numbers.items() <= told.items()
+    assert told["outcome"] == "stopped_early"
+    other = next(row for row in rows if row["run_id"] == others[0].run.run_id)
+    assert {other[name] for name in numbers} == {None}
 
 
 def test_sqlite_opens_in_pandas_and_duckdb_with_the_same_numbers(results, tmp_path):
