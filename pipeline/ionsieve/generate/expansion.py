@@ -212,7 +212,8 @@ def _state_balance(target: Target, formula: str) -> None:
         mends.append(f"{have - excess / z:.4g} {target.mobile_ion} instead of {have:.4g}")
     for species, amount in target.composition.items():
         charge = target.charges[species] - excess / amount
-        if species != target.mobile_ion and abs(charge - round(charge)) < 0.01 and charge * target.charges[species] > 0:
+        whole = abs(charge - round(charge)) < 0.01 and round(charge) != target.charges[species]
+        if species != target.mobile_ion and whole and charge * target.charges[species] > 0:
             mends.append(f"oxidation_states: {{{species}: {round(charge)}}}")
     raise NotBalanced(
         f"the formula as written carries {excess:+.4g} charges a formula unit; it would be neutral with "

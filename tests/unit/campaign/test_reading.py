@@ -1,12 +1,13 @@
 """A campaign file becomes a campaign, or every problem with its line and remedy."""
 
 import json
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from ionsieve.campaign import find_campaign, load_campaign, parse_campaign
+from ionsieve.campaign import find_campaign, load_campaign, located, parse_campaign
 from ionsieve.errors import InputError, ProblemsError
 from ionsieve.generate import expand
 from ionsieve.resources import data_folder
@@ -144,3 +145,34 @@ def test_reading_a_campaign_imports_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_problems_of_recipes_carry_file_and_line(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text("name: c\ngenerate:\n  recipes:\n    - Na3PS4\n    - prototype: Na3PS4_P-421c\n"
+                    "      substitute:\n        S: {Cl: 5}\n    - Na3Qq\n")  # fmt: skip
+    campaign = load_campaign(file)
+    with pytest.raises(ProblemsError) as caught, located(file):
+        expand(campaign.generate)
+    assert [p.where for p in caught.value.problems] == [f"{file}:7", f"{file}:8"]
+    assert caught.value.problems[0].key == "generate.recipes[1].substitute.S.Cl"
+
+
+def test_what_is_not_in_the_file_keeps_its_place(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_text(GOOD)
+    with pytest.raises(InputError, match="no such folder") as caught, located(file):
+        raise InputError("no such folder", key="--out")
+    assert caught.value.problem.where == ""
+
+
+def test_a_prototype_given_as_a_file_is_found_beside_the_campaign(tmp_path, monkeypatch):
+    for suffix in (".cif", ".yaml"):
+        shutil.copy(data_folder("structures") / f"Na3PS4_I-43m{suffix}", tmp_path / f"Mine{suffix}")
+    file = tmp_path / "c.yaml"
+    grid = "{grid: {prototypes: [./Mine.yaml], levels: 0.125, dopants: [Cl]}}"
+    file.write_text(f"name: c\ngenerate:\n  recipes:\n    - prototype: Mine.yaml\n    - {grid}\n")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = expand(load_campaign(file).generate)
+    assert [c.candidate_id for c in found] == ["Mine--undoped", "Mine--Cl_S-0.125"]
