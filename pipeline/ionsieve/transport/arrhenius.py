@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,8 @@ class ArrheniusResult:
         HIGH_TEMPERATURE_ONLY.
     curvature_sigmas
         Quadratic term in units of its error, where four or more values are there.
+    temperatures_K
+        Of the values and limits that were fitted.
     """
 
     fit: ArrheniusFit | None
@@ -72,6 +74,7 @@ class ArrheniusResult:
     quantiles: tuple[float, float] = (1.0, 1.959963984540054)
     curvature_sigmas: float | None = None
     extra_ln_variance: float = 0.0
+    temperatures_K: tuple[float, ...] = ()
 
     def ln_diffusivity(self, temperature_K: float) -> tuple[float, float]:
         """Return mean and standard deviation of ln(D / (cm²/s)) at a temperature."""
@@ -282,7 +285,8 @@ def fit_arrhenius(
         chi2_per_dof=scale if dof > 0 else None,
         leave_one_out_Ea_eV=leave,
     )
-    return _result(fit, target_temperature_K, flags, (z68, z95), curvature, extra_ln_variance, values, reason)
+    found = _result(fit, target_temperature_K, flags, (z68, z95), curvature, extra_ln_variance, values, reason)
+    return replace(found, temperatures_K=tuple(t for t, _ in (*values, *limits)))
 
 
 def _kind(values: Sequence[tuple[float, Estimate]], flags: Sequence[Flag]) -> Verdict:

@@ -120,7 +120,7 @@ def plot_mechanism(result: Transport) -> Figure:
         right.plot(c["lag_ps"], c["c2"], color=colour, lw=1.2, ls="--", label=f"{bond} C₂")
         right.set_xscale("log")
     right.axhline(0.0, color=_GREY, lw=0.6)
-    right.set_ylim(-0.3, 1.05)
+    right.set_ylim(-0.55, 1.05)
     right.set_xlabel("lag (ps)")
     right.set_ylabel("orientational correlation")
     if result.mechanism.get("rotation"):
@@ -131,19 +131,22 @@ def plot_mechanism(result: Transport) -> Figure:
 
 
 def plot_arrhenius(temperatures_K: Sequence[float], estimates: Sequence[Estimate], result: ArrheniusResult) -> Figure:
-    """Log D against 1000/T with the 68 and 95 % bands, upper limits as downward triangles."""
+    """Log D against 1000/T with the 68 and 95 % bands, upper limits as downward triangles.
+
+    Temperatures that the line leaves out (another phase) are grey, and the band ends before them.
+    """
     figure, axes = _figure(width=4.6, height=3.6)
     for t, e in zip(temperatures_K, estimates, strict=True):
         x = 1000.0 / t
         if e.is_value and e.value and e.low68 is not None and e.high68 is not None:
-            face = _BLUE if e.kind is Verdict.VALUE else "white"
-            axes.errorbar(
-                x, e.value, yerr=[[e.value - e.low68], [e.high68 - e.value]], fmt="o", color=_BLUE, mfc=face, capsize=2
-            )
+            colour = _BLUE if t in result.temperatures_K else _GREY
+            face = colour if e.kind is Verdict.VALUE else "white"
+            bar = [[e.value - e.low68], [e.high68 - e.value]]
+            axes.errorbar(x, e.value, yerr=bar, fmt="o", color=colour, mfc=face, capsize=2)
         elif e.kind is Verdict.UPPER_LIMIT:
             axes.plot(x, e.value, marker="v", color=_GREY, ls="")
     if result.fit is not None:
-        ends = [*temperatures_K, result.target_temperature_K]
+        ends = [*result.temperatures_K, result.target_temperature_K]
         grid = np.linspace(1000.0 / max(ends), 1000.0 / min(ends), 100)
         points = [result.diffusivity_at(1000.0 / x) for x in grid]
         axes.fill_between(grid, [p.low95 for p in points], [p.high95 for p in points], color=_GREEN, alpha=0.12, lw=0)

@@ -143,6 +143,7 @@ def test_the_line_is_cut_at_the_change_and_the_cold_phase_carried():
     assert "between 550 and 620 K the energy changes by +40 meV" in cut.reason
     assert cut.activation_energy.value == pytest.approx(0.45, abs=1e-6)
     assert fit.fit.n_points == 3
+    assert fit.temperatures_K == TS[:3]
     assert cut.conductivity.kind is Verdict.INDICATIVE
     assert "no line through both" in cut.conductivity.reason
     assert len(cut.points) == 6
