@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from ionsieve.channels.bottlenecks import find_bottlenecks
-from ionsieve.channels.framework import Framework, read_framework
+from ionsieve.channels.framework import Framework, Reading, read_framework
 from ionsieve.channels.gates import GateSet, find_gates, percolating_jumps, static_gates
 from ionsieve.channels.network import Spheres, spheres
 from ionsieve.channels.settings import ChannelSettings
@@ -87,39 +85,19 @@ def describe(
     structure: Structure | Atoms | CrystalStructure,
     mobile: str,
     *,
-    oxidation_states: Mapping[str, float] | Sequence[float] | None = None,
-    mobile_sites_A: ArrayLike | None = None,
-    mobile_site_labels: Sequence[str] | None = None,
     settings: ChannelSettings | None = None,
+    **reading: Unpack[Reading],
 ) -> Channels:
     """Measure the channels of one structure.
 
     Parameters
     ----------
-    structure
-        Any periodic crystal: pymatgen `Structure` (partial occupancies are averaged), ASE `Atoms` or
-        `CrystalStructure`.
-    mobile
-        Element of the mobile ion, for example ``"Na"``.
-    oxidation_states
-        By element or one per site; taken from the structure where it has them, else guessed.
-    mobile_sites_A, mobile_site_labels
-        (M, 3) Cartesian Å and labels of all mobile sites, occupied or empty; default: where the mobile atoms are.
-
-    Raises
-    ------
-    InputError
-        When the structure has no anions, lacks the mobile ion, holds overlapping atoms, or is a slab.
+    structure, mobile, reading
+        As for `read_framework`, which also says what is refused: the crystal, the element that moves, and where they
+        are known ``oxidation_states``, ``mobile_sites_A`` and ``mobile_site_labels``.
     """
     settings = settings or ChannelSettings()
-    framework = read_framework(
-        structure,
-        mobile,
-        oxidation_states=oxidation_states,
-        mobile_sites_A=mobile_sites_A,
-        mobile_site_labels=mobile_site_labels,
-        settings=settings,
-    )
+    framework = read_framework(structure, mobile, settings=settings, **reading)
     found = spheres(framework.positions, framework.cell, framework.radii)
     gates = find_gates(framework, settings)
     limit, on_way = percolating_jumps(gates, len(framework.sites))

@@ -100,6 +100,7 @@ def register(app: typer.Typer) -> None:
 
         from ionsieve.campaign import load_campaign
         from ionsieve.generate import configure, expand
+        from ionsieve.stages.sieve import sieve_configuration
 
         plan = load_campaign(campaign)
         rows: list[StaticDescriptors] = []
@@ -108,23 +109,9 @@ def register(app: typer.Typer) -> None:
             expand(plan.generate), description="sieving", console=console, disable=not console.is_terminal
         ):
             done, configurations = configure(candidate, plan.generate, seed=plan.seed)
-            rows += [_sieve_row(c, done.mobile_ion, plan.sieve) for c in configurations]
+            rows += [sieve_configuration(c, done.mobile_ion, plan.sieve) for c in configurations]
         _print_sieve(rows, csv)
         return 0
-
-
-def _sieve_row(configuration: Any, mobile: str, settings: ChannelSettings) -> StaticDescriptors:
-    from ionsieve.channels import describe, judge
-
-    found = describe(
-        configuration.structure,
-        mobile,
-        mobile_sites_A=configuration.mobile_sites_A or None,
-        mobile_site_labels=configuration.mobile_site_labels or None,
-        settings=settings,
-    )
-    outcome, reason, flags = judge(found, settings)
-    return found.record(configuration.configuration_id, outcome=outcome, reason=reason, flags=flags)
 
 
 def _charges(text: str) -> dict[str, float]:

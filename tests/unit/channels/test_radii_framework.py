@@ -6,7 +6,7 @@ from ase import Atoms
 from pymatgen.core import Lattice, Structure
 
 from ionsieve.channels import ChannelSettings, describe, read_framework
-from ionsieve.channels.framework import guess_charges
+from ionsieve.channels.charges import guess_charges
 from ionsieve.channels.radii import coordination_numbers, ion_radius_A, mobile_radius_A
 from ionsieve.errors import InputError
 from ionsieve.records import CrystalStructure
