@@ -22,7 +22,6 @@ _COMMON = {
     "Al": 3, "Ga": 3, "In": 3, "Sc": 3, "Y": 3, "La": 3, "B": 3, "Si": 4, "Ge": 4, "Sn": 4, "Ti": 4, "Zr": 4, "Hf": 4,
     "P": 5, "As": 5, "Sb": 5, "Nb": 5, "Ta": 5, "V": 5, "W": 6, "Mo": 6, "C": 4,
 }  # fmt: skip
-_ALWAYS_ANION = {"O", "S", "Se", "Te", "F", "Cl", "Br", "I", "N"}
 
 
 def guess_charges(amounts: Mapping[str, float]) -> dict[str, float]:

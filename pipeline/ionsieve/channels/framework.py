@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Framework", "Reading", "read_framework"]
 
-#: two framework atoms nearer than this are one atom written twice (H-H of a disordered hydride apart)
+#: two atoms nearer than this are one atom written twice (H-H of a disordered hydride apart)
 OVERLAP_A = 0.5
 #: an empty layer thicker than this makes the cell a slab or a molecule in a box
 VACUUM_A = 10.0
@@ -172,7 +172,7 @@ def read_framework(
             remedy="check the oxidation states; an intermetallic is outside this geometry",
         )
     positions = rows.positions[frame]
-    _check_distances(rows, frame)
+    _check_distances(rows)
     _check_vacuum(rows)
     neighbours, kinds = _neighbours(positions, rows.cell, mean_charge[frame] < 0)
     coordination = coordination_numbers(neighbours, kinds)
@@ -215,22 +215,20 @@ def read_framework(
     )
 
 
-def _check_distances(rows: Rows, frame: NDArray[np.int64]) -> None:
-    positions = rows.positions[frame]
-    index, _, points = images_within(positions, rows.cell, 2 * OVERLAP_A)
-    tree = cKDTree(points)
-    wrapped = points
-    for a, b in tree.query_pairs(OVERLAP_A):
-        first, second = rows.species[frame[index[a]]], rows.species[frame[index[b]]]
+def _check_distances(rows: Rows) -> None:
+    index, _, points = images_within(rows.positions, rows.cell, 2 * OVERLAP_A)
+    for a, b in cKDTree(points).query_pairs(OVERLAP_A):
+        i, j = sorted((int(index[a]), int(index[b])))
+        first, second = rows.species[i], rows.species[j]
         if sum(first.values()) + sum(second.values()) <= 1.0 + 1e-6:
             continue  # split positions of one atom
         raise InputError(
-            "two framework atoms overlap",
-            where=f"sites {frame[index[a]]} and {frame[index[b]]}",
-            found=f"{'/'.join(first)} and {'/'.join(second)} at {np.linalg.norm(wrapped[a] - wrapped[b]):.3f} Å",
+            "two atoms overlap",
+            where=f"sites {i} and {j}",
+            found=f"{'/'.join(first)} and {'/'.join(second)} at {np.linalg.norm(points[a] - points[b]):.3f} Å",
             expected=f"more than {OVERLAP_A} Å",
             cause="typically a coordinate on a general position next to the special one, or an atom written twice",
-            remedy="merge the two sites",
+            remedy="merge the two sites, or give both the occupancies of one atom",
         )
 
 

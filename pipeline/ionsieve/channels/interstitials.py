@@ -1,9 +1,9 @@
 """Where could a further mobile ion sit? Cavities of the framework, merged by symmetry.
 
 A cavity is a vertex of the free-space network whose clearance reaches a fraction of the ion's radius. Vertices of one
-cavity (nearer than `merge_A`) are one, at the widest; cavities that are symmetry copies are one row with their
-multiplicity; cavities on known mobile sites are named after them. The rows can be pasted under ``mobile_sites`` of a
-prototype's YAML.
+cavity (nearer than `merge_A`) are one, at the widest; a cavity near a symmetry element is put onto it where it is
+nearly as wide there; cavities that are symmetry copies are one row with their multiplicity; cavities on known mobile
+sites are named after them. The rows can be pasted under ``mobile_sites`` of a prototype's YAML.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ionsieve.channels.framework import Framework
-from ionsieve.channels.network import Network, build_network
+from ionsieve.channels.network import Network, build_network, clearance
 from ionsieve.geometry.cells import minimum_image
 
 __all__ = ["Interstitial", "find_interstitials"]
+
+_WIDE_ENOUGH = 0.9  # of the cavity's clearance must be left on the symmetry element
+_SAME_SPOT_A = 0.05
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Interstitial:
     label
         ``i1``, ``i2`` ... from the widest; `on_site` is the label of the known mobile site in it, or empty.
     fractional, positions
-        (3,) of the first and (K, 3) Å of all copies in the cell.
+        (3,) of one copy, as tables would print it, and (K, 3) Å of all copies in the cell.
     radius
         Clearance at its centre, Å; `ratio` is that over the ion's radius.
     nearest_site_A
@@ -99,22 +102,22 @@ def find_interstitials(
     inverse = np.linalg.inv(cell)
     while todo:
         first = todo[0]
-        f = net.nodes[first] @ inverse
-        copies = (np.einsum("oij,j->oi", rotations, f) + translations) @ cell
+        copies = _orbit(net.nodes[first], rotations, translations, cell)
         members = [n for n in todo if np.min(_distances(copies, net.nodes[n], cell)) < merge_A]
         todo = [n for n in todo if n not in members]
-        spots = net.nodes[members]
+        centre, radius = _centred(net.nodes[first], float(net.node_radius[first]), copies, framework, merge_A)
+        spots = _distinct(_orbit(centre, rotations, translations, cell), cell)
         near = [_distances(framework.sites, spot, cell) for spot in spots] if len(framework.sites) else []
         nearest = min((float(d.min()) for d in near), default=float("inf"))
         on_site = framework.labels[int(np.argmin(near[0]))] if near and float(near[0].min()) < known_A else ""
         if on_site and not include_known:
             continue
-        radius = float(net.node_radius[first])
+        fractional = _plainest(spots @ inverse)
         out.append(
             Interstitial(
                 label=f"i{len(out) + 1}",
                 on_site=on_site,
-                fractional=f - np.floor(f),
+                fractional=fractional,
                 positions=spots,
                 radius=radius,
                 ratio=radius / framework.ion_radius,
@@ -122,6 +125,46 @@ def find_interstitials(
             )
         )
     return tuple(out)
+
+
+def _orbit(
+    point: NDArray[np.float64],
+    rotations: NDArray[np.float64],
+    translations: NDArray[np.float64],
+    cell: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """All images (O, 3) of a point under the symmetry operations, Å."""
+    fractional = point @ np.linalg.inv(cell)
+    return np.asarray((np.einsum("oij,j->oi", rotations, fractional) + translations) @ cell)
+
+
+def _centred(
+    point: NDArray[np.float64], radius: float, copies: NDArray[np.float64], framework: Framework, merge_A: float
+) -> tuple[NDArray[np.float64], float]:
+    """Move a cavity near a symmetry element onto it where it is nearly as wide there; also its clearance there."""
+    away = minimum_image(copies - point, framework.cell)
+    own = away[np.linalg.norm(away, axis=1) < merge_A]
+    middle = point + own.mean(axis=0)
+    there = float(clearance(middle, framework.positions, framework.cell, framework.radii)[0])
+    return (middle, there) if there >= _WIDE_ENOUGH * radius else (point, radius)
+
+
+def _plainest(fractional: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of symmetry copies (K, 3) the one with most coordinates at a multiple of a quarter, as tables print it."""
+    wrapped = fractional - np.floor(fractional + 1e-4)
+    quarters = np.sum(np.abs(4 * wrapped - np.round(4 * wrapped)) < 4e-4, axis=1)
+    best = np.flatnonzero(quarters == quarters.max())
+    pick = best[np.lexsort(np.round(wrapped[best], 4).T[::-1])[0]]
+    return np.asarray(np.abs(np.where(np.abs(wrapped[pick]) < 1e-4, 0.0, wrapped[pick])))
+
+
+def _distinct(points: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points that differ by more than 0.05 Å."""
+    kept: list[NDArray[np.float64]] = []
+    for point in points:
+        if not kept or np.min(_distances(kept, point, cell)) > _SAME_SPOT_A:
+            kept.append(point)
+    return np.array(kept)
 
 
 def _distances(points: ArrayLike, spot: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -361,13 +361,21 @@ def _atoms_of(found: Channels) -> tuple[Any, Any]:
 def _print_sieve(rows: list[StaticDescriptors], csv: bool) -> None:
     from ionsieve.verdicts import Outcome
 
-    header = ["configuration", "free sphere Å", "1D Å", "2D Å", "3D Å", "outcome", "reason"]
+    header = [
+        "configuration", "free sphere Å", "1D Å", "2D Å", "3D Å", "narrowest gate Å", "barrier 1D, 2D, 3D eV",
+        "outcome", "reason",
+    ]  # fmt: skip
     body = []
     for row in rows:
         r = row.percolation_radius_A or (0.0, 0.0, 0.0)
-        body.append(
-            [row.configuration_id, f"{row.free_sphere_A:.3f}", *(f"{x:.3f}" for x in r), row.outcome.value, row.reason]
-        )
+        gates = [g.free_radius_A for g in row.gates if g.percolating]
+        barriers = row.bvse_barriers_eV
+        body.append([
+            row.configuration_id, f"{row.free_sphere_A:.3f}", *(f"{x:.3f}" for x in r),
+            f"{min(gates):.3f}" if gates else "none",
+            "not computed" if barriers is None else ", ".join("none" if b is None else f"{b:.2f}" for b in barriers),
+            row.outcome.value, row.reason,
+        ])  # fmt: skip
     fallen = sum(row.outcome is Outcome.SIEVED for row in rows)
     if csv:
         import csv as csv_module

@@ -11,7 +11,7 @@ import typer
 from ase.io import read as ase_read
 from ase.io import write as ase_write
 from ase.io.cube import read_cube_data
-from pymatgen.core import Structure
+from pymatgen.core import Lattice, Structure
 from typer.testing import CliRunner
 
 from ionsieve.channels import (
@@ -49,11 +49,14 @@ def test_the_empty_na2_site_of_nasicon_is_found(nasicon):
         ).min()
         for c in cavities
     ]
-    assert min(distances) < 0.8
+    assert distances[0] < 0.4  # the widest is the site that further Na take in experiment
     widest = cavities[0]
     assert widest.ratio > 1
-    assert len(widest.positions) % 18 == 0
+    assert len(widest.positions) == 18
     row = widest.as_mobile_site()
+    # the row's coordinates lie on the symmetry element: the space group makes as many of them as the row says
+    made = Structure.from_spacegroup("R-3c", Lattice(p.cell), ["Na"], [row["xyz"]], tol=0.05)
+    assert len(made) == row["multiplicity"]
     assert row["occupancy"] == 0.0
     assert row["multiplicity"] == len(widest.positions)
     assert all(0 <= x < 1 for x in row["xyz"])

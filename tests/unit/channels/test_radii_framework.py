@@ -126,6 +126,18 @@ class TestBadInput:
         with pytest.raises(InputError, match="overlap"):
             describe(doubled, "Na", oxidation_states={"Na": 1, "Cl": -1})
 
+    def test_mobile_ion_on_top_of_an_anion(self):
+        doubled = salt()
+        doubled.append("Na+", doubled[4].frac_coords + 0.02, validate_proximity=False)
+        with pytest.raises(InputError, match="overlap"):
+            describe(doubled, "Na", oxidation_states={"Na": 1, "Cl": -1})
+
+    def test_split_positions_of_one_ion_do_not_overlap(self):
+        split = Structure(
+            Lattice.cubic(6), [{"Na+": 0.5}, {"Na+": 0.5}, "Cl-"], [[0.49, 0.5, 0.5], [0.51, 0.5, 0.5], [0, 0, 0]]
+        )
+        assert describe(split, "Na").free_sphere_A > 0
+
     def test_overlap_across_the_cell_face(self):
         pair = Structure(Lattice.cubic(6), ["Na+", "Cl-", "Cl-"], [[0.5] * 3, [0.001, 0, 0], [0.999, 0, 0]])
         with pytest.raises(InputError, match="overlap"):
