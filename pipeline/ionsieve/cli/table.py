@@ -1,29 +1,41 @@
-"""The ranked table on a terminal."""
+"""The ranked table on a terminal: what ended without a number first, the ranking and how far to trust it last.
+
+A terminal shows the end of what is printed, so the answer stands there. Flags are letters in the table, explained
+under it; those that every row of a section carries stand in its title.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ionsieve.records import Estimate, Ranking
-from ionsieve.verdicts import Verdict
+from ionsieve.records import Estimate, RankedCandidate, Ranking
+from ionsieve.verdicts import Flag, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
-__all__ = ["console", "interval", "print_ranking"]
+__all__ = ["console", "number", "print_ranking"]
 
 #: Width of tables that go to a file or a pipe; a terminal has its own.
 FILE_WIDTH = 150
+#: From these widths on the table has bottlenecks and the chances to reach the targets, and intervals of Ea.
+WIDE, WIDEST = 110, 132
 
+#: In the order in which they are printed.
 SECTIONS = {
-    "ranked": "Ranked",
-    "bounded": "Only bounded: too few jumps were seen",
-    "excluded": "Outside the campaign's hard limits",
-    "waiting": "Not measured yet",
-    "failed": "Failed, with the reason",
     "sieved": "Sieved out before molecular dynamics",
+    "failed": "Failed, with the reason",
+    "waiting": "Not measured yet",
+    "excluded": "Outside the campaign's hard limits",
+    "bounded": "Only bounded: too few jumps were seen",
+    "ranked": "Ranked",
 }
+#: Sections whose rows have a number or a limit.
+NUMBERS = ("ranked", "bounded", "excluded")
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def console() -> Console:
@@ -33,55 +45,122 @@ def console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
 
 
-def interval(estimate: Estimate, form: str = ".1e") -> str:
-    """Return value and 68 % interval, a limit, or a dash."""
-    if estimate.is_value:
-        return f"{estimate.value:{form}} [{estimate.low68:{form}}, {estimate.high68:{form}}]"
-    if estimate.kind is Verdict.UPPER_LIMIT:
-        return f"< {estimate.value:{form}}"
-    return "-"
+def number(value: float | None, form: str = ".1e") -> str:
+    """Return a number, ``2.7e-3`` with the exponent's zeros left out, or a dash."""
+    if value is None:
+        return "-"
+    mantissa, mark, exponent = f"{value:{form}}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if mark else mantissa
+
+
+def _value(estimate: Estimate | None, form: str = ".1e") -> str:
+    if estimate is None or estimate.value is None:
+        return "-"
+    sign = "< " if estimate.kind is Verdict.UPPER_LIMIT else ""
+    return sign + number(estimate.value, form)
+
+
+def _interval(estimate: Estimate | None, form: str = ".1e") -> str:
+    if estimate is None or not estimate.is_value:
+        return ""
+    return f"{number(estimate.low68, form)} to {number(estimate.high68, form)}"
+
+
+def _chance(probability: float | None) -> str:
+    if probability is None:
+        return "-"
+    return "< 1 %" if probability < 0.01 else "> 99 %" if probability > 0.99 else f"{100 * probability:.0f} %"
 
 
 def print_ranking(ranking: Ranking) -> None:
-    """Print the sections of a ranking, the flags in words, and how far to trust them."""
+    """Print the sections of a ranking, the flags in words, who wins, and how far to trust it."""
     from rich.table import Table
 
+    from ionsieve.report.view import answer
+
     out = console()
-    temperature = f"{ranking.target_temperature_K:g} K"
+    letters = _letters(ranking.rows)
     for section, title in SECTIONS.items():
         rows = [row for row in ranking.rows if row.section == section]
         if not rows:
             continue
-        table = Table(title=f"{title} ({len(rows)})", title_justify="left", expand=False)
-        if section in ("ranked", "bounded"):
-            table.add_column("#", justify="right")
-            table.add_column("candidate", overflow="fold")
-            table.add_column(f"σ({temperature}) S/cm [68 %]")
-            table.add_column("Ea eV [68 %]")
-            table.add_column(f"P(top {ranking.top_k})", justify="right")
-            table.add_column("bottleneck Å", justify="right")
-            table.add_column("flags", overflow="fold")
-            for row in rows:
-                table.add_row(
-                    str(row.rank or "-"),
-                    row.formula,
-                    interval(row.conductivity),
-                    interval(row.activation_energy, ".2f"),
-                    f"{row.probability_top_k:.2f}" if row.probability_top_k is not None else "-",
-                    interval(row.bottleneck, ".2f").split(" ")[0] if row.bottleneck else "-",
-                    ", ".join(flag.value for flag in row.flags),
-                )
-        else:
-            table.add_column("candidate", overflow="fold")
-            table.add_column("reason", overflow="fold")
-            for row in rows:
-                table.add_row(row.formula or row.candidate_id, row.reason or row.outcome.sentence)
-        out.print(table)
-    flags = sorted({flag for row in ranking.rows for flag in row.flags})
-    if flags:
+        common = _common(rows, letters)
+        told = f"; all carry the flags {common}" if common and len(rows) > 1 else ""
+        out.print(f"{title} ({len(rows)}){told}", style="bold", highlight=False)
+        numbers = section in NUMBERS
+        out.print(_numbers(ranking, rows, letters, width=out.width) if numbers else _reasons(rows))
+        out.print()
+    if letters:
         out.print("Flags", style="bold")
-        for flag in flags:
-            out.print(f"  {flag.value}: {flag.sentence}", highlight=False)
+        grid = Table.grid(padding=(0, 1, 0, 0))
+        for flag, letter in letters.items():
+            grid.add_row(f" {letter}", f"{flag.value}: {flag.sentence}")
+        out.print(grid)
+        out.print()
+    out.print("What was found", style="bold")
+    for sentence in answer(ranking):
+        out.print(sentence, highlight=False)
     if ranking.trust:
         out.print("\nHow far to trust this table", style="bold")
         out.print(ranking.trust, highlight=False)
+
+
+def _letters(rows: Sequence[RankedCandidate]) -> dict[Flag, str]:
+    present = {flag for row in rows if row.section in NUMBERS for flag in row.flags}
+    return dict(zip((flag for flag in Flag if flag in present), _LETTERS, strict=False))
+
+
+def _common(rows: Sequence[RankedCandidate], letters: dict[Flag, str]) -> str:
+    """Return the letters of the flags that every one of several rows carries."""
+    shared = set.intersection(*(set(row.flags) for row in rows)) if len(rows) > 1 else set()
+    return "".join(letter for flag, letter in letters.items() if flag in shared)
+
+
+def _numbers(ranking: Ranking, rows: Sequence[RankedCandidate], letters: dict[Flag, str], *, width: int) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    common = _common(rows, letters)
+    wide, widest = width >= WIDE, width >= WIDEST
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, expand=False)
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("candidate", overflow="fold", min_width=16)
+    table.add_column(f"σ({ranking.target_temperature_K:g} K)\nS/cm", justify="right", no_wrap=True)
+    table.add_column("68 % interval", no_wrap=True)
+    table.add_column("Ea\neV", justify="right", no_wrap=True)
+    if widest:
+        table.add_column("68 %", no_wrap=True)
+    if wide:
+        table.add_column("bottleneck\nÅ", justify="right", no_wrap=True)
+        for target in ranking.targets_S_per_cm:
+            table.add_column(f"P(σ >\n{number(target, '.0e')})", justify="right", no_wrap=True)
+    table.add_column(f"P(top\n{ranking.top_k})", justify="right", no_wrap=True)
+    table.add_column("flags", no_wrap=True)
+    for row in rows:
+        cells = [
+            str(row.rank or "-"), row.formula, _value(row.conductivity), _interval(row.conductivity),
+            _value(row.activation_energy, ".2f"),
+        ]  # fmt: skip
+        if widest:
+            cells.append(_interval(row.activation_energy, ".2f"))
+        if wide:
+            cells.append(_value(row.bottleneck, ".2f"))
+            cells += [_chance(row.probability_targets.get(f"{t:g}")) for t in ranking.targets_S_per_cm]
+        flags = "".join(letter for flag, letter in letters.items() if flag in row.flags and letter not in common)
+        table.add_row(*cells, _chance(row.probability_top_k), flags)
+    return table
+
+
+def _reasons(rows: Sequence[RankedCandidate]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, expand=False)
+    table.add_column("candidate", overflow="fold", max_width=28)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("reason", overflow="fold")
+    for row in rows:
+        ended = row.section != "waiting"
+        outcome = row.outcome.value.replace("_", " ") if ended or row.outcome.value != "completed" else "waiting"
+        table.add_row(row.formula or row.candidate_id, outcome, row.reason or row.outcome.sentence)
+    return table

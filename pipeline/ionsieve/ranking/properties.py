@@ -17,6 +17,7 @@ __all__ = [
     "descriptors_of",
     "element_columns",
     "expansion_columns",
+    "linear_expansion",
     "worst_flags",
 ]
 
@@ -84,12 +85,13 @@ def _symbols(formula: str) -> tuple[str, ...]:
     return tuple(sorted(set(re.findall(r"[A-Z][a-z]?", formula))))
 
 
-def expansion_columns(measured: Sequence[Measurement]) -> dict[str, float | str | None]:
-    """Return the linear thermal expansion (1/K) where the cell followed the temperature, nothing where it was held.
+def linear_expansion(points: Sequence[tuple[float, float]]) -> dict[str, float]:
+    """Return the linear thermal expansion and its standard error (1/K) of (temperature in K, volume) pairs.
 
-    Least squares of ln V against T over the runs, divided by three; its standard error stands beside it.
+    Least squares of ln V against T, divided by three. Nothing where fewer than three temperatures are known or the
+    volume was held.
     """
-    points = sorted({(m.temperature_K, round(m.volume_A3 / m.n_mobile, 9)) for m in measured})
+    points = sorted(set(points))
     temperatures = {T for T, _ in points}
     if len(temperatures) < 3 or max(v for _, v in points) / min(v for _, v in points) < 1 + 1e-4:
         return {}
@@ -103,6 +105,11 @@ def expansion_columns(measured: Sequence[Measurement]) -> dict[str, float | str 
         "linear_expansion_per_K": float(f"{slope / 3:.6g}"),
         "linear_expansion_error_per_K": float(f"{error / 3:.6g}"),
     }
+
+
+def expansion_columns(measured: Sequence[Measurement]) -> dict[str, float | str | None]:
+    """Return the linear thermal expansion (1/K) where the cell followed the temperature, nothing where it was held."""
+    return {**linear_expansion([(m.temperature_K, round(m.volume_A3 / m.n_mobile, 9)) for m in measured])}
 
 
 def worst_flags(*groups: Sequence[Flag]) -> tuple[Flag, ...]:

@@ -22,20 +22,22 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """What is drawn with one colour.
+    """What is drawn with one colour; without points it only stands in the legend.
 
     Attributes
     ----------
     kind
-        ``points`` with error bars, ``line``, ``thick`` (a line that stands out), ``band`` (between `y_low` and
-        `y_high`) or ``limit`` (arrows that point down from `y`).
+        ``points`` with error bars, ``interval`` (the bars alone), ``line``, ``dashed``, ``thick`` (a line that stands
+        out), ``band`` (between `y_low` and `y_high`) or ``limit`` (arrows that point down from `y`).
     tone
         Colour 0-7, or -1 for a muted grey.
     names
         What each point is called in its tooltip.
+    marks
+        Short texts beside the points, for example ranks; one is left out where it would cover another.
     """
 
-    kind: Literal["points", "line", "thick", "band", "limit"]
+    kind: Literal["points", "interval", "line", "dashed", "thick", "band", "limit"]
     x: tuple[float, ...]
     y: tuple[float, ...]
     label: str = ""
@@ -45,6 +47,7 @@ class Series:
     y_low: tuple[float, ...] = ()
     y_high: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()
     hollow: bool = False
 
 

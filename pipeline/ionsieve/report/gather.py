@@ -52,10 +52,12 @@ def gather(folder: Path) -> CampaignResults:
     runs = _read(store, keys, "simulate", RunRecord)
     measurements = _read(store, keys, "measure", Measurement)
     relaxed = _read(store, keys, "relax", RelaxedConfiguration)
-    ranking = store.get(request.key, Ranking) or rank.run(request, store)
+    added = stability.read(folder / stability.FILE)
+    ranking = (None if added else store.get(request.key, Ranking)) or rank.run(request, store, stability=added)
     potential = next(iter([*(r.potential for r in runs), *(r.potential for r in relaxed)]), None)
-    if (folder / stability.FILE).exists():
-        ranking = stability.add_columns(ranking, folder / stability.FILE, potential.name if potential else "")
+    if added:
+        told = stability.sources(added, potential.name if potential else "")
+        ranking = ranking.model_copy(update={"column_sources": {**ranking.column_sources, **told}})
     return CampaignResults(
         name=campaign.name,
         ranking=ranking,

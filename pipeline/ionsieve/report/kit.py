@@ -47,13 +47,13 @@ def figure_data(figure: Figure) -> Markup:
 
 
 def legend(figure: Figure) -> list[tuple[str, str, int]]:
-    """Return (label, kind, tone) once for each named series."""
+    """Return (label, kind, tone) once for each named series, the muted ones last."""
     seen: dict[str, tuple[str, str, int]] = {}
     for series in figure.series:
         if series.label:
             kind = "hollow" if series.hollow else series.kind
             seen.setdefault(series.label, (series.label, kind, series.tone))
-    return list(seen.values())
+    return sorted(seen.values(), key=lambda entry: (entry[2] < 0, entry[2]))
 
 
 def strip(estimate: Estimate, limits: tuple[float, float]) -> Markup:
@@ -90,6 +90,7 @@ def environment() -> Environment:
         formula=text.formula_html,
         formula_text=text.formula_text,
         number=text.number,
+        signed=text.signed,
         estimate=text.estimate_text,
         interval=text.interval_text,
         probability=text.probability,

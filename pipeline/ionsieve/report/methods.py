@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ionsieve.report.source import CampaignResults
@@ -60,8 +60,8 @@ def methods_view(results: CampaignResults) -> MethodsView:
     if sizes:
         paragraphs.append(
             f"{len(results.candidates)} compositions on {len(prototypes)} prototype structures ({', '.join(prototypes)};"
-            f" families {', '.join(families)}) were made as charge-neutral supercells of {min(sizes)} to {max(sizes)}"
-            f" atoms, {len(results.configurations)} ordered cells in all."
+            f" families {', '.join(families)}) were made as charge-neutral supercells of {_span(sizes)} atoms,"
+            f" {len(results.configurations)} ordered cells in all."
         )
     if runs:
         first = runs[0]
@@ -72,7 +72,7 @@ def methods_view(results: CampaignResults) -> MethodsView:
             f"{len(runs)} molecular-dynamics runs with the potential {first.potential.name} at"
             f" {', '.join(f'{T:g}' for T in temperatures)} K (integrator"
             f" {', '.join(sorted({r.integrator for r in runs}))}, time step {', '.join(f'{s:g}' for s in steps)} fs,"
-            f" production of {min(lengths):.3g} to {max(lengths):.3g} ps each)."
+            f" production of {_span(lengths)} ps each)."
         )
         paragraphs.append(
             "Tracer diffusivities of the mobile ion were fitted to its mean-squared displacement in the frame of the"
@@ -113,6 +113,11 @@ def methods_view(results: CampaignResults) -> MethodsView:
             "ionsieve report FOLDER",
         ),
     )
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _cited(results: CampaignResults, versions: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Stability columns of the winners: computed on demand with the campaign's potential, kept in the folder as a table.
 
-``stability.csv`` has one row a candidate; the report shows its columns as computed, with the potential's name. It
-changes no order: to exclude by it, name the file under ``ranking.columns_csv`` and set a hard limit.
+``stability.csv`` has one row a candidate; the report shows its columns as computed, with the potential's name, and the
+table is ranked with them: hard limits, weights and Pareto fronts on stability count what the file says.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from ionsieve.ranking.imported import read_columns
 from ionsieve.ranking.references import competing
 from ionsieve.ranking.stability import METAL_SHEAR_GPA, Phase, above_phases, elastic_moduli, relax_fully
-from ionsieve.records import Ranking
 from ionsieve.report.exports.select import Chosen
 from ionsieve.report.exports.structures import with_structures
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.calculators.calculator import Calculator
 
-__all__ = ["COLUMNS", "FILE", "add_columns", "stability_rows", "to_csv"]
+__all__ = ["COLUMNS", "FILE", "merged", "read", "sources", "stability_rows", "to_csv"]
 
 FILE = "stability.csv"
 Cell = float | str | None
@@ -36,6 +35,8 @@ COLUMNS: dict[str, str] = {
     "shear_modulus": "shear modulus, GPa (Hill)",
     "shear_modulus_error": "half the distance of the Voigt and Reuss bounds, GPa",
     "shear_over_guide": "shear modulus over twice that of the metal (Monroe and Newman): above 1 is the dendrite guide",
+    "linear_expansion_per_K": "linear thermal expansion, 1/K, from NPT dynamics at several temperatures",
+    "linear_expansion_error_per_K": "its standard error, 1/K",
 }
 
 
@@ -107,14 +108,23 @@ def to_csv(rows: Mapping[str, Mapping[str, Cell]]) -> str:
     return stream.getvalue()
 
 
-def add_columns(ranking: Ranking, file: Path, potential: str) -> Ranking:
-    """Return the ranking with the columns of a stability table beside its numbers; the order stays."""
-    table = read_columns(file)
-    rows = tuple(
-        row.model_copy(update={"columns": {**row.columns, **table.of(row.candidate_id, row.formula)}})
-        if row.candidate_id in table.rows
-        else row
-        for row in ranking.rows
-    )
-    sources = {name: f"{COLUMNS.get(name, name)}; computed with {potential or 'the potential'}" for name in table.names}
-    return ranking.model_copy(update={"rows": rows, "column_sources": {**ranking.column_sources, **sources}})
+def read(file: Path) -> dict[str, dict[str, Cell]]:
+    """Return what a stability table knows, by candidate id; nothing when it has not been made."""
+    rows = read_columns(file).rows if file.exists() else {}
+    return {key: {name: value for name, value in row.items() if value is not None} for key, row in rows.items()}
+
+
+def sources(rows: Mapping[str, Mapping[str, Cell]], potential: str) -> dict[str, str]:
+    """Return what each column of the rows is and which potential it was computed with."""
+    names = {name for row in rows.values() for name in row}
+    return {
+        name: f"{told}; computed with {potential or 'the potential'}" for name, told in COLUMNS.items() if name in names
+    }
+
+
+def merged(file: Path, rows: Mapping[str, Mapping[str, Cell]]) -> dict[str, dict[str, Cell]]:
+    """Return the table with new rows; what an earlier command computed of the same candidate and this one not stays."""
+    table = read(file)
+    for key, row in rows.items():
+        table[key] = table.get(key, {}) | {name: value for name, value in row.items() if value is not None}
+    return table

@@ -121,8 +121,10 @@ def _draw(axes: Any, series: Series) -> None:
     label = series.label or None
     if series.kind == "band":
         axes.fill_between(series.x, series.y_low, series.y_high, color=colour, alpha=0.16, linewidth=0, label=label)
-    elif series.kind in ("line", "thick"):
-        axes.plot(series.x, series.y, color=colour, linewidth=1.3 if series.kind == "line" else 3.2, label=label)
+    elif series.kind in ("line", "dashed", "thick"):
+        width = 3.2 if series.kind == "thick" else 1.3
+        style = "--" if series.kind == "dashed" else "-"
+        axes.plot(series.x, series.y, color=colour, linewidth=width, linestyle=style, label=label)
     elif series.kind == "limit":
         axes.plot(
             series.x, series.y, color=colour, linestyle="none", marker="v", markersize=5, fillstyle="none", label=label
@@ -137,7 +139,11 @@ def _draw(axes: Any, series: Series) -> None:
                     [max(0.0, c - a) for c, a in zip(centre, low, strict=True)],
                     [max(0.0, b - c) for c, b in zip(centre, high, strict=True)],
                 )
+        bare = series.kind == "interval"
         axes.errorbar(
-            series.x, series.y, color=colour, linestyle="none", marker="o", markersize=4.5,
-            markerfacecolor="white" if series.hollow else colour, elinewidth=1.1, label=label, **errors,
+            series.x, series.y, color=colour, linestyle="none", marker="none" if bare else "o", markersize=4.5,
+            markerfacecolor="white" if series.hollow else colour, elinewidth=2.8 if bare else 1.1,
+            alpha=0.5 if bare else 1.0, label=label, **errors,
         )  # fmt: skip
+    for x, y, text in zip(series.x, series.y, series.marks, strict=False):
+        axes.annotate(text, (x, y), textcoords="offset points", xytext=(4, 3), fontsize=7)

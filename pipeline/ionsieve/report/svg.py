@@ -39,6 +39,7 @@ def draw(figure: Figure) -> Markup:
         *_references(figure, x, y, left, right, top, bottom),
         f'<g clip-path="url(#{escape(clip)})">',
         *(mark for series in figure.series for mark in _series(series, x, y)),
+        *_marks(figure, x, y, (left, right, top, bottom)),
         "</g></svg>",
     ]
     return Markup("".join(parts))  # noqa: S704  every text went through escape, the rest are numbers
@@ -116,7 +117,7 @@ def _series(series: Series, x: Scale, y: Scale) -> list[str]:
         lower = [_xy(a, y(b)) for a, b in zip(px, series.y_low, strict=True)]
         return [f'<polygon class="band {tone}" points="{" ".join([*upper, *reversed(lower)])}"/>']
     py = [y(v) for v in series.y]
-    if series.kind in ("line", "thick"):
+    if series.kind in ("line", "dashed", "thick"):
         points = " ".join(_xy(a, b) for a, b in zip(px, py, strict=True))
         return [f'<polyline class="{series.kind} {tone}" points="{points}"/>']
     parts = []
@@ -127,6 +128,8 @@ def _series(series: Series, x: Scale, y: Scale) -> list[str]:
             bars += f"M{a:.1f} {y(series.y_low[i]):.1f}V{y(series.y_high[i]):.1f}"
         if series.x_low:
             bars += f"M{x(series.x_low[i]):.1f} {b:.1f}H{x(series.x_high[i]):.1f}"
+        if series.kind == "interval":
+            continue
         if series.kind == "limit":
             parts.append(
                 f'<path class="limit {tone}" d="M{a - 6:.1f} {b:.1f}h12M{a:.1f} {b:.1f}v16m-4 -5l4 5l4'
@@ -135,7 +138,29 @@ def _series(series: Series, x: Scale, y: Scale) -> list[str]:
         else:
             kind = "dot hollow" if series.hollow else "dot"
             parts.append(f'<circle class="{kind} {tone}" cx="{a:.1f}" cy="{b:.1f}" r="4">{title}</circle>')
-    return [f'<path class="error {tone}" d="{bars}"/>', *parts] if bars else parts
+    kind = "error wide" if series.kind == "interval" else "error"
+    return [f'<path class="{kind} {tone}" d="{bars}"/>', *parts] if bars else parts
+
+
+_Box = tuple[float, float, float, float]
+
+
+def _marks(figure: Figure, x: Scale, y: Scale, frame: _Box) -> list[str]:
+    """Return the short texts beside points, each in the first of four corners where it covers nothing, else none."""
+    left, right, top, bottom = frame
+    wanted = [(m, x(s.x[i]), y(s.y[i])) for s in figure.series for i, m in enumerate(s.marks) if m]
+    taken: list[_Box] = [(px - 4, px + 4, py - 4, py + 4) for _, px, py in wanted]
+    parts = []
+    for text, px, py in sorted(wanted, key=lambda w: (len(w[0]), w[0])):
+        width = 7.0 * len(text)
+        for dx, dy in ((6.0, -5.0), (6.0, 14.0), (-6.0 - width, -5.0), (-6.0 - width, 14.0)):
+            box = (px + dx, px + dx + width, py + dy - 9, py + dy)
+            inside = box[0] >= left and box[1] <= right and box[2] >= top and box[3] <= bottom
+            if inside and not any(box[0] < b[1] and b[0] < box[1] and box[2] < b[3] and b[2] < box[3] for b in taken):
+                taken.append(box)
+                parts.append(f'<text class="mark" x="{px + dx:.1f}" y="{py + dy:.1f}">{escape(text)}</text>')
+                break
+    return parts
 
 
 def strip(

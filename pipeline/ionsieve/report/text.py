@@ -20,6 +20,7 @@ __all__ = [
     "power_of_ten",
     "probability",
     "short_float",
+    "signed",
     "target_text",
 ]
 
@@ -46,6 +47,11 @@ def number(value: float | None, digits: int = 3, *, smallest: int = -3) -> str:
     return f"{mantissa} × {power_of_ten(int(power))}".replace("-", "−", 1)
 
 
+def signed(value: float, decimals: int = 1) -> str:
+    """Return a number with its sign, as ``+0.4`` or ``−2.0``."""
+    return f"{value:+.{decimals}f}".replace("-", "−")
+
+
 def target_text(value: float) -> str:
     """Return a target: a bare power of ten where it is one."""
     mantissa, exponent = f"{value:e}".split("e")
@@ -58,18 +64,18 @@ def short_float(value: float) -> str:
 
 
 def probability(value: float | None) -> str:
-    """Return a probability in per cent; never 0 or 100 unless it is exact."""
+    """Return a probability in per cent; never 0 or 100, since it is counted in a finite number of samples."""
     if value is None:
         return "–"
-    if 0 < value < 0.01:
+    if value < 0.01:
         return "< 1 %"
-    if 0.99 < value < 1:
+    if value > 0.99:
         return "> 99 %"
     return f"{100 * value:.0f} %"
 
 
 def _smallest(estimate: Estimate) -> int:
-    return 0 if quantity(estimate.quantity).scale == "log" else -3
+    return -1 if quantity(estimate.quantity).scale == "log" else -3
 
 
 def interval_text(estimate: Estimate, level: int = 68) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from ionsieve.report.source import CampaignResults, Event
 from ionsieve.report.text import estimate_text, formula_text, interval_text, target_text
 from ionsieve.verdicts import Flag, Outcome, Severity, Verdict
 
-__all__ = ["FlagView", "ReportView", "SummaryView", "as_json", "build_view"]
+__all__ = ["FlagView", "ReportView", "SummaryView", "answer", "as_json", "build_view"]
 
 SECTION_TITLES = {
     "ranked": "Ranked",
@@ -46,9 +47,13 @@ class FlagView:
 
 @dataclass(frozen=True)
 class SummaryView:
-    """The first screen: sentences, key figures, and the candidates to make first."""
+    """The first screen: who wins, how far to trust it, key figures, and the candidates to make first.
+
+    `sentences` end with the ranking's own text on trust; `trust` is the same text, one sentence an entry.
+    """
 
     sentences: tuple[str, ...]
+    trust: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     leaders: tuple[RankedCandidate, ...]
 
@@ -183,23 +188,11 @@ def _summary(results: CampaignResults) -> SummaryView:
     ranking = results.ranking
     count = Counter(row.section for row in ranking.rows)
     ranked = [row for row in ranking.rows if row.section == "ranked"]
-    T = f"{ranking.target_temperature_K:g} K"
-    sentences = [results.note] if results.note else []
+    sentences = answer(ranking)
     if not results.complete:
         sentences.append("This campaign is still running: the table shows what is known so far and will change.")
-    if ranked:
-        best = ranked[0]
-        sentences.append(
-            f"The best of {len(ranked)} ranked candidates is {formula_text(best.formula)}: "
-            f"{estimate_text(best.conductivity)} S/cm at {T} (68 % interval {interval_text(best.conductivity)})."
-        )
-        for target in ranking.targets_S_per_cm:
-            good = sum((row.probability_targets.get(f"{target:g}") or 0.0) >= 0.5 for row in ranked)
-            sentences.append(
-                f"{good} of them reach {target_text(target)} S/cm more likely than not."
-                if good
-                else f"None of them reaches {target_text(target)} S/cm more likely than not."
-            )
+    if results.note:
+        sentences.append(results.note)
     sentences.append(ranking.trust)
     names = (
         ("ranked", "ranked"),
@@ -218,8 +211,47 @@ def _summary(results: CampaignResults) -> SummaryView:
     if hours:
         facts.append(("computing", f"{hours:.3g} h"))
     return SummaryView(
-        sentences=tuple(s for s in sentences if s), facts=tuple(facts), leaders=tuple(ranked[: ranking.top_k])
+        sentences=tuple(s for s in sentences if s),
+        trust=tuple(re.split(r"(?<=\.) (?=[A-Z0-9])", ranking.trust)),
+        facts=tuple(facts),
+        leaders=tuple(ranked[: ranking.top_k]),
     )
+
+
+def answer(ranking: Ranking) -> list[str]:
+    """Return who wins, by how much, how sure its place is, and how many reach the targets."""
+    T = f"{ranking.target_temperature_K:g} K"
+    ranked = [row for row in ranking.rows if row.section == "ranked"]
+    if not ranked:
+        bounded = sum(row.section == "bounded" for row in ranking.rows)
+        if not bounded:
+            return ["There is no winner: no candidate has a measured conductivity."]
+        who = "the one measured candidate" if bounded == 1 else f"each of the {bounded} measured candidates"
+        return [f"There is no winner: for {who} only an upper limit of the conductivity is known."]
+    best = ranked[0]
+    first = (
+        f"{best.formula} conducts best of the {len(ranked)} ranked candidates"
+        if len(ranked) > 1
+        else f"{best.formula} is the only candidate with a measured conductivity"
+    )
+    sentences = [
+        f"{first}: {estimate_text(best.conductivity)} S/cm at {T} (68 % interval {interval_text(best.conductivity)})."
+    ]
+    place = best.expected_rank
+    if len(ranked) > 1 and place is not None and place.low68 is not None and place.high68 is not None:
+        low, high = round(place.low68), round(place.high68)
+        sentences.append(
+            "Its first place is firm."
+            if high <= 1
+            else f"Its first place is not certain: the errors allow place {low} to {high}."
+        )
+    reach = []
+    for target in ranking.targets_S_per_cm:
+        good = sum((row.probability_targets.get(f"{target:g}") or 0.0) >= 0.5 for row in ranked)
+        reach.append(f"{good or 'none'} {'reaches' if good < 2 else 'reach'} {target_text(target)} S/cm")
+    if reach:
+        sentences.append(f"More likely than not, {' and '.join(reach)}.")
+    return sentences
 
 
 def _flags(ranking: Ranking) -> tuple[FlagView, ...]:

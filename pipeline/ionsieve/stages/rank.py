@@ -97,8 +97,18 @@ def _content(path: str | None) -> str | None:
     return None if path is None else digest(Path(path))
 
 
-def run(request: Request, store: Store, deadline_s: float | None = None) -> Ranking:
-    """Rank; candidates that ended before MD stand in their own sections with the reason."""
+def run(
+    request: Request,
+    store: Store,
+    deadline_s: float | None = None,
+    *,
+    stability: Mapping[str, Mapping[str, float | str | None]] | None = None,
+) -> Ranking:
+    """Rank; candidates that ended before MD stand in their own sections with the reason.
+
+    `stability` holds further computed columns by candidate id: they are made on demand after a campaign and are no part
+    of the stored ranking's question, so a table with them is made anew where it is shown.
+    """
     from ionsieve.ranking import rank
 
     del deadline_s
@@ -120,6 +130,7 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rank
         measurements=[store.need(key, Measurement) for key in input_keys(request, "measure")],
         settings=RankingSettings.model_validate(request.settings),
         campaign=request.parameters["campaign"],
+        stability=stability,
     )
 
 

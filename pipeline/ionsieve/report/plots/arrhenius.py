@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
@@ -21,6 +22,8 @@ from ionsieve.verdicts import Verdict
 
 __all__ = ["arrhenius", "factor_of", "fit_line", "overview"]
 
+#: Distance of the values at the temperature of use in the overview, in units of 1000/T.
+_ASIDE_PER_K = 0.03
 _TICKS_K = (250, 300, 350, 400, 500, 600, 800, 1000, 1500, 2000)
 
 
@@ -141,6 +144,12 @@ def arrhenius(estimate: CandidateEstimate, formula: str, key: str) -> Figure | N
     )
 
 
+def _at_use(estimate: CandidateEstimate, tone: int, aside: float) -> list[Series]:
+    """Return the value at the temperature of use as a hollow point, moved aside so that neighbours stay apart."""
+    found = _points([(estimate.target_temperature_K, estimate.conductivity)], "", tone, hollow=True)
+    return [replace(s, label="", x=tuple(x + _ASIDE_PER_K * aside for x in s.x)) for s in found]
+
+
 def overview(estimates: Sequence[tuple[str, CandidateEstimate]], key: str = "arrhenius-overview") -> Figure | None:
     """Return the Arrhenius plot of the leading candidates together; `estimates` are (formula, estimate)."""
     shown = [(f, e) for f, e in estimates if any(p.value for _, p in e.conductivity_points)]
@@ -153,15 +162,25 @@ def overview(estimates: Sequence[tuple[str, CandidateEstimate]], key: str = "arr
         line = fit_line(estimate, temperatures)
         if line:
             x = tuple(1000 / T for T, _, _ in line)
-            low, high = (tuple(math.exp(m + sign * s) for _, m, s in line) for sign in (-1, 1))
-            series.append(Series(kind="band", tone=tone, x=x, y=(), y_low=low, y_high=high))
             series.append(Series(kind="line", tone=tone, x=x, y=tuple(math.exp(m) for _, m, _ in line)))
         series += _points(estimate.conductivity_points, formula, tone)
+        series += _at_use(estimate, tone, aside=tone - (len(shown) - 1) / 2)
         rows += [{"formula": formula, **_row(T, e, "simulated")} for T, e in estimate.conductivity_points]
+        rows.append(
+            {
+                "formula": formula,
+                **_row(estimate.target_temperature_K, estimate.conductivity, "at the temperature of use"),
+            }
+        )
     return Figure(
         key=key,
         title="Conductivity against temperature: the leading candidates",
-        description="Arrhenius plot of " + ", ".join(f for f, _ in shown) + " with fitted lines and 68 % bands.",
+        description=(
+            "Arrhenius plot of "
+            + ", ".join(f for f, _ in shown)
+            + " with fitted lines; hollow points with 68 % intervals are the values at the temperature of use, set side"
+            " by side so that they can be told apart."
+        ),
         x=Axis("1000 / T (1/K)"),
         y=Axis("σ (S/cm)", "log"),
         series=tuple(series),

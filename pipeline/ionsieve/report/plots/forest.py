@@ -11,16 +11,18 @@ __all__ = ["forest"]
 
 def forest(ranking: Ranking, *, most: int = 15) -> Figure | None:
     """Return conductivities of the first `most` ranked candidates as a forest plot."""
-    rows = [row for row in ranking.rows if row.section == "ranked"][:most]
+    ranked = [row for row in ranking.rows if row.section == "ranked"]
+    rows = ranked[:most]
     if not rows:
         return None
+    part = f": the first {len(rows)} of {len(ranked)}" if len(rows) < len(ranked) else ""
     values = [row.conductivity for row in rows]
     place = tuple(float(i) for i in range(len(rows)))
     T = f"{ranking.target_temperature_K:g} K"
     sigma = tuple(e.value or 0.0 for e in values)
     return Figure(
         key="ranking",
-        title=f"Conductivity at {T}",
+        title=f"Conductivity at {T}{part}",
         description=(
             f"The first {len(rows)} candidates by expected rank with 68 % (dark) and 95 % (light) intervals of the "
             f"conductivity at {T}; dashed lines are the targets."
@@ -29,7 +31,7 @@ def forest(ranking: Ranking, *, most: int = 15) -> Figure | None:
         y=Axis("", categories=tuple(f"{row.rank}  {formula_text(row.formula)}" for row in rows)),
         series=(
             Series(
-                kind="points",
+                kind="interval",
                 x=sigma,
                 y=place,
                 label="95 % interval",
@@ -41,7 +43,7 @@ def forest(ranking: Ranking, *, most: int = 15) -> Figure | None:
                 kind="points",
                 x=sigma,
                 y=place,
-                label="68 % interval",
+                label="value and 68 % interval",
                 tone=0,
                 x_low=tuple(e.low68 or e.value or 0.0 for e in values),
                 x_high=tuple(e.high68 or e.value or 0.0 for e in values),

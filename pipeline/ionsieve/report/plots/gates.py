@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ionsieve.records import Measurement, Ranking, StaticDescriptors
-from ionsieve.report.figure import Axis, Cell, Figure, Reference, Series
+from ionsieve.report.figure import Axis, Cell, Figure, Series
 from ionsieve.report.text import estimate_text
 from ionsieve.verdicts import Outcome
 
 __all__ = ["gate_motion", "gates_against_conductivity"]
+
+#: With more kinds of gates the dashed lines of the static structure would hide the bars.
+_MOST_STATIC = 4
 
 
 def gate_motion(
@@ -64,6 +67,20 @@ def gate_motion(
         ]
     if not series:
         return None
+    if len(jumps) <= _MOST_STATIC:
+        kelvin = [x for s in series for x in s.x]
+        span = (min(kelvin) - 12.0, max(kelvin) + 12.0)
+        series += [
+            Series(
+                kind="dashed",
+                label=f"{jump}, static",
+                tone=tone,
+                x=span,
+                y=(static[jump].free_radius_A,) * 2,
+            )
+            for tone, jump in enumerate(jumps)
+            if jump in static
+        ]
     return Figure(
         key=key,
         title="Bottlenecks during the dynamics",
@@ -74,9 +91,6 @@ def gate_motion(
         x=Axis("T (K)"),
         y=Axis("free radius (Å)"),
         series=tuple(series),
-        references=tuple(
-            Reference("y", g.free_radius_A, f"{j}, static") for j, g in static.items() if j in jumps and len(jumps) < 3
-        ),
         rows=tuple(rows),
     )
 
@@ -105,6 +119,7 @@ def gates_against_conductivity(ranking: Ranking) -> Figure | None:
                 y=tuple(r.conductivity.value or 0.0 for r in group),
                 y_low=tuple(r.conductivity.low68 or r.conductivity.value or 0.0 for r in group),
                 y_high=tuple(r.conductivity.high68 or r.conductivity.value or 0.0 for r in group),
+                marks=tuple(str(r.rank or "") for r in group),
                 names=tuple(
                     f"{r.formula}: {estimate_text(r.bottleneck)} Å, {estimate_text(r.conductivity)} S/cm" for r in group
                 ),
@@ -112,7 +127,7 @@ def gates_against_conductivity(ranking: Ranking) -> Figure | None:
         )
     return Figure(
         key="bottleneck",
-        title="Conductivity against bottleneck",
+        title="Conductivity against bottleneck (numbers: rank)",
         description="Each ranked candidate: conductivity over the free radius of its widest path, by family.",
         x=Axis("free radius of the bottleneck (Å)"),
         y=Axis(f"σ({ranking.target_temperature_K:g} K) (S/cm)", "log"),

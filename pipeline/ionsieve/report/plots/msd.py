@@ -64,6 +64,8 @@ def msd(measurements: Sequence[Measurement], formula: str, key: str) -> Figure |
         drawn += 1
     if not drawn:
         return None
+    if any(s.kind == "thick" for s in series):
+        series.append(Series(kind="thick", label="window of the fit", tone=-1, x=(), y=()))
     return Figure(
         key=key,
         title="Mean-squared displacement",

@@ -16,6 +16,8 @@ from ionsieve.verdicts import Verdict
 __all__ = ["Comparison", "compare", "parity"]
 
 HALF_DECADE = math.sqrt(10.0)
+#: Published values of this kind were computed by others: they stand in the table and not in the plot of measurements.
+CALCULATED = "calculation"
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,10 @@ def _at(estimate: CandidateEstimate, T: float) -> tuple[float | None, float | No
 
 
 def parity(comparisons: Sequence[Comparison]) -> Figure | None:
-    """Return the parity plot, or None when nothing can be compared."""
-    shown = [c for c in comparisons if c.computed_S_per_cm and c.published.sigma_S_per_cm]
+    """Return the parity plot of the measured values, or None when nothing can be compared."""
+    shown = [
+        c for c in comparisons if c.computed_S_per_cm and c.published.sigma_S_per_cm and c.published.kind != CALCULATED
+    ]
     if not shown:
         return None
     values = [
@@ -130,11 +134,13 @@ def parity(comparisons: Sequence[Comparison]) -> Figure | None:
         key="parity",
         title="Computed against measured conductivity",
         description=(
-            f"{len(shown)} published conductivities against the computed ones at the same temperature; the grey band is"
+            f"{len(shown)} measured conductivities against the computed ones at the same temperature; the grey band is"
             " half a decade, within which pellets of one composition differ."
         ),
         x=Axis("measured σ (S/cm)", "log", (low, high)),
         y=Axis("computed σ (S/cm)", "log", (low, high)),
+        width=520,
+        height=500,
         series=tuple(series),
         rows=tuple(
             {

@@ -36,6 +36,7 @@ def tradeoff(ranking: Ranking) -> Figure | None:
                     x_high=tuple(r.activation_energy.high68 or 0.0 for r in group),
                     y_low=tuple(r.conductivity.low68 or r.conductivity.value or 0.0 for r in group),
                     y_high=tuple(r.conductivity.high68 or r.conductivity.value or 0.0 for r in group),
+                    marks=tuple(str(r.rank or "") for r in group),
                     names=tuple(
                         f"{r.formula}: {estimate_text(r.conductivity)} S/cm, {estimate_text(r.activation_energy)} eV"
                         for r in group
@@ -44,7 +45,7 @@ def tradeoff(ranking: Ranking) -> Figure | None:
             )
     return Figure(
         key="tradeoff",
-        title="Conductivity against activation energy",
+        title="Conductivity against activation energy (numbers: rank)",
         description=(
             "Each ranked candidate with its 68 % intervals; the Pareto fronts are over"
             f" {', '.join(ranking.pareto_objectives)}."
