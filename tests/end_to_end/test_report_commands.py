@@ -145,3 +145,47 @@ def test_a_folder_without_a_campaign_teaches(tmp_path, capsys):
     for command in ("report", "serve", "sheet"):
         assert ionsieve([command, str(tmp_path)]) == 2
         assert "there is no campaign in this folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", "{f}", "--out", "{f}"],
+        ["report", "{f}", "--out", "{file}/x.html"],
+        ["report", "{f}", "--figures", "{file}"],
+        ["export", "{f}", "--to", "csv", "-o", "{f}"],
+        ["export", "{f}", "--to", "cif", "-o", "{file}"],
+        ["export", "{f}", "--to", "cfi"],
+        ["export", "{f}", "--to", "vasp"],
+        ["sheet", "{f}", "--candidate", "{c}", "-o", "{file}"],
+        ["sheet", "{f}", "--candidate", "{c}", "--precursor", "Foo2"],
+        ["sheet", "{f}", "--candidate", "{c}", "--precursor", "Na2O", "--precursor", "NaCl"],
+        ["sheet", "{f}", "--candidate", "{c}", "--batch", "0"],
+        ["sheet", "{f}", "--candidate", "{c}", "--excess", "Li2O=5"],
+        ["compare", "{f}", "{f}", "-o", "{file}/x.html"],
+        ["compare", "{f}", "{empty}"],
+        ["stability", "{f}"],
+        ["rank", "{empty}"],
+        ["serve", "{empty}"],
+    ],
+    ids=lambda a: " ".join(a[:1] + a[2:])[:40],
+)
+def test_wrong_input_is_one_message_and_leaves_nothing(folder, tmp_path, capsys, arguments):
+    file, empty = tmp_path / "file", tmp_path / "empty"
+    file.write_text("mine")
+    empty.mkdir()
+    name = next(r.candidate_id for r in load_results(folder).ranking.rows if "--Ca_Na-0.125" in r.candidate_id)
+    places = {"f": folder, "file": file, "empty": empty, "c": name}
+
+    def there() -> dict[Path, int]:
+        return {p: p.stat().st_mtime_ns for root in (folder, tmp_path) for p in root.rglob("*") if p.is_file()}
+
+    before = there()
+    assert ionsieve([a.format(**places) for a in arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    assert said.err.strip()
+    assert {p: t for p, t in there().items() if "ledger" not in p.name} == {
+        p: t for p, t in before.items() if "ledger" not in p.name
+    }

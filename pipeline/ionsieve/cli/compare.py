@@ -21,9 +21,12 @@ def register(app: typer.Typer) -> None:
         out: Annotated[Path | None, typer.Option("--out", "-o", help="Also write the comparison as HTML.")] = None,
     ) -> None:
         """Compare ranks and conductivities of two campaigns."""
+        from ionsieve.cli.targets import check_target
         from ionsieve.report import load_results
         from ionsieve.report.compare import compare_campaigns, comparison_csv, comparison_html
 
+        if out is not None:
+            check_target(out, "--out", folder=False)
         comparison = compare_campaigns(load_results(folder_a), load_results(folder_b))
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)

@@ -36,9 +36,12 @@ def register(app: typer.Typer) -> None:
             for name, one in EXPORTS.items():
                 typer.echo(f"{name:<9}{one.meaning}" + (" (the winners)" if one.winners_only else ""))
             return
+        from ionsieve.cli.targets import check_target
         from ionsieve.report import load_results
 
         target = EXPORTS[to].target if to in EXPORTS else to
+        if out is not None and to in EXPORTS:
+            check_target(out, "--out", folder=not Path(target).suffix)
         written = write(
             load_results(folder), to, out or folder / "export" / target, top=top, candidates=tuple(candidate or ())
         )

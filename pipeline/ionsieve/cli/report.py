@@ -25,8 +25,13 @@ def register(app: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Write the report: one HTML file that opens offline."""
+        from ionsieve.cli.targets import check_target
         from ionsieve.report import load_results, write_report
 
+        if out is not None:
+            check_target(out, "--out", folder=False)
+        if figures is not None:
+            check_target(figures, "--figures", folder=True)
         results = load_results(folder)
         path = write_report(results, out or folder / "report.html")
         typer.echo(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

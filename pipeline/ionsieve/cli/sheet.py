@@ -10,6 +10,14 @@ import typer
 __all__ = ["register"]
 
 
+_OPTIONS = {
+    "batch_g": "--batch",
+    "excess_wt_percent": "--excess",
+    "purity_wt_percent": "--purity",
+    "precursors": "--precursor",
+}
+
+
 def _numbers(pairs: list[str] | None, key: str) -> dict[str, float]:
     from ionsieve.errors import InputError
 
@@ -45,12 +53,20 @@ def register(app: typer.Typer) -> None:
         purity: Annotated[list[str] | None, typer.Option(help="Purity in wt %, for example Na2S=98.")] = None,
         precursor: Annotated[list[str] | None, typer.Option(help="Use these precursors only; repeat for each.")] = None,
     ) -> None:
-        """Write a synthesis sheet (HTML to print, CSV) for each winner."""
+        """Write a synthesis sheet (HTML to print, CSV) for each winner.
+
+        A winner that cannot be made of its family's precursors is named with the element that is missing; the others
+        are written and the exit code is 3.
+        """
         from pydantic import ValidationError
 
+        from ionsieve.cli.targets import check_target
         from ionsieve.errors import InputError
         from ionsieve.report import load_results
         from ionsieve.report.sheet import SheetSettings, write_sheets
+
+        if out is not None:
+            check_target(out, "--out", folder=True)
 
         asked = {} if no_excess else _numbers(excess, "--excess") or None
         try:
@@ -62,14 +78,26 @@ def register(app: typer.Typer) -> None:
             )
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
-            raise InputError(first["msg"], key=".".join(map(str, first["loc"])), found=str(first["input"])) from None
+            option, *rest = map(str, first["loc"])
+            key = " ".join([_OPTIONS.get(option, option), *rest])
+            raise InputError(first["msg"][:1].lower() + first["msg"][1:], key=key, found=str(first["input"])) from None
+        refused: list[str] = []
+
+        def refuse(formula: str, error: InputError) -> None:
+            refused.append(formula)
+            typer.secho(f"no sheet of {formula}\n{error}", fg=typer.colors.YELLOW, err=True)
+
+        named = tuple(candidate or ())
         written = write_sheets(
             load_results(folder),
             out or folder / "sheets",
             settings=settings,
             top=top,
-            candidates=tuple(candidate or ()),
+            candidates=named,
+            refuse=None if named else refuse,
         )
         for path in written:
             if path.suffix == ".html":
                 typer.echo(str(path))
+        if refused:
+            raise typer.Exit(3)

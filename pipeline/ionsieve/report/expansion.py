@@ -71,7 +71,7 @@ def expansion_rows(
         tell(f"thermal expansion: {len(jobs)} NPT runs of {length_ps:g} ps")
         volumes: dict[str, list[tuple[float, float]]] = {}
         for job, end in zip(jobs, simulate(jobs, potential, told), strict=True):
-            if end.state == "done" and end.summary is not None:
+            if end.state == "done" and end.summary is not None and end.summary.volume_A3 is not None:
                 volumes.setdefault(job.run_id.rsplit("--", 1)[0], []).append(
                     (job.temperature_K, end.summary.volume_A3 / len(job.atoms))
                 )

@@ -51,7 +51,7 @@ def stability_rows(
     *,
     elastic: bool = True,
     fmax_eV_per_A: float = 0.03,
-    max_steps: int = 200,
+    max_steps: int = 400,
     tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, dict[str, Cell]]:
     """Return the columns by candidate id; what cannot be said is None, with the reason under ``competing_phases``.
@@ -87,8 +87,10 @@ def stability_rows(
         else:
             row["energy_above_hull"] = float(f"{found[0]:.4f}")
             row["competing_phases"] = " + ".join(f"{amount:.3g} {phase}" for phase, amount in found[1].items())
+        if elastic and not converged:
+            tell(f"no elastic moduli of {name}: its cell did not come to rest in {max_steps} steps")
         if elastic and converged:
-            moduli = elastic_moduli(atoms, calculator, fmax_eV_per_A=fmax_eV_per_A, max_steps=max_steps // 2)
+            moduli = elastic_moduli(atoms, calculator, fmax_eV_per_A=fmax_eV_per_A, max_steps=max_steps // 4)
             row["bulk_modulus"] = float(f"{moduli.bulk_GPa:.2f}")
             row["shear_modulus"] = float(f"{moduli.shear_GPa:.2f}")
             row["shear_modulus_error"] = float(f"{moduli.shear_error_GPa:.2f}")

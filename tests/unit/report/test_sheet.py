@@ -189,6 +189,30 @@ def test_every_winner_of_a_campaign_gets_its_sheet(results, tmp_path):
                 assert brought[element] == pytest.approx(amount, abs=2e-3)
 
 
+def test_a_winner_that_cannot_be_made_is_named_and_the_others_are_written(results, tmp_path):
+    told: list[tuple[str, str]] = []
+    settings = SheetSettings(precursors=("Na2S", "P2S5", "NaCl", "ZrO2"), excess_wt_percent={})
+    written = write_sheets(
+        results,
+        tmp_path / "some",
+        settings=settings,
+        top=5,
+        refuse=lambda formula, error: told.append((formula, str(error))),
+    )
+    assert {p.name.split("_")[0] for p in written} == {"001", "002"}
+    assert [formula for formula, _ in told] == [r.formula for r in results.ranking.rows[2:5]]
+    assert "Hf" in told[0][1]
+    with pytest.raises(InputError):
+        write_sheets(results, tmp_path / "none", settings=settings, top=5)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("text", ["Foo2", "Na2O)(", "", "hello"])
+def test_a_precursor_that_is_no_formula_is_refused(text):
+    with pytest.raises(InputError, match="no chemical formula"):
+        balance({"Na": 1, "Cl": 1}, [text])
+
+
 def test_the_sheet_predicts_the_impedance_and_the_pattern(results):
     chosen = choose(results, top=1)[0]
     sheet = sheet_view(results, chosen, SheetSettings(impedance_temperatures_C=(26.85, 100.0)))

@@ -178,6 +178,8 @@ def write_eln(results: CampaignResults, chosen: Sequence[Chosen], path: Path) ->
                     "@type": "Dataset",
                     "name": f"Synthesis of {one.row.formula}",
                     "description": f"Candidate {one.candidate.candidate_id} of ionsieve campaign {results.name}",
+                    "identifier": one.candidate.candidate_id,
+                    "author": {"@id": "#ionsieve"},
                     "dateCreated": crate.when,
                     "dateModified": crate.when,
                     "encodingFormat": "text/html",

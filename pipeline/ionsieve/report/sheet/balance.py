@@ -78,11 +78,10 @@ def balance(
     InputError
         When the target cannot be made of them; the message names the elements that are missing.
     """
-    from pymatgen.core import Composition
     from scipy.optimize import linprog
 
     target = {s: float(x) for s, x in composition.items() if x > TINY}
-    contents = {p: {e.symbol: float(a) for e, a in Composition(p).items()} for p in precursors}
+    contents = {p: _contents(p) for p in precursors}
     # only what the target holds may go into the mortar
     usable = [p for p in precursors if all(e in target or e in exchanged for e in contents[p])]
     carried = {e for p in usable for e in contents[p]}
@@ -92,6 +91,7 @@ def balance(
     if missing:
         raise InputError(
             f"{formula} cannot be made of these precursors: none brings {', '.join(missing)}",
+            key="--precursor",
             found=", ".join(precursors),
             expected=f"a precursor with {' and one with '.join(missing)} and no element foreign to the target",
             remedy=f"add one with --precursor, for example {missing[0]} itself or its oxide, sulfide or halide",
@@ -123,6 +123,28 @@ def balance(
     return {p: float(x) for p, x in zip(usable, solved.x[: len(usable)], strict=True) if x > TINY}
 
 
+def _contents(formula: str) -> dict[str, float]:
+    """Return the elements of a precursor and their amounts.
+
+    Raises
+    ------
+    InputError
+        When the text is no formula.
+    """
+    from pymatgen.core import Composition, Element
+
+    try:
+        found = {str(e): float(a) for e, a in Composition(formula).items()}
+        known = found and all(Element.is_valid_symbol(symbol) for symbol in found)
+    except ValueError:
+        known = False
+    if not known:
+        raise InputError(
+            f"{formula!r} is no chemical formula", key="--precursor", expected="a formula such as Na2CO3 or NH4H2PO4"
+        )
+    return found
+
+
 def weigh(
     composition: Mapping[str, float],
     formula: str,
@@ -149,6 +171,7 @@ def weigh(
     for name in sorted(asked - set(amounts)):
         raise InputError(
             f"{name} is not weighed for {formula}",
+            key="--excess" if name in (excess_wt_percent or {}) else "--purity",
             found=name,
             expected=f"one of {', '.join(amounts)}",
             remedy="correct the name",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ionsieve.errors import InputError
 from ionsieve.report.exports.select import Chosen, choose, stem
 from ionsieve.report.kit import render
 from ionsieve.report.page import POLICY, asset
@@ -71,21 +72,36 @@ def write_sheets(
     settings: SheetSettings | None = None,
     top: int | None = None,
     candidates: Sequence[str] = (),
+    refuse: Callable[[str, InputError], None] | None = None,
 ) -> list[Path]:
     """Write ``*.html``, ``*.weighing.csv`` and ``*.xrd.csv`` for the chosen candidates (the top k when none is named).
+
+    `refuse` is told the formula and the error of a candidate for which there is no sheet; without it the first such
+    error is raised and nothing is written.
 
     Raises
     ------
     InputError
-        When a candidate is unknown or cannot be balanced.
+        When a candidate is unknown or cannot be balanced, or no candidate can be.
     """
     settings = settings or SheetSettings()
     if top is None and not candidates:
         top = results.ranking.top_k
     folder = Path(folder)
-    views: list[tuple[Chosen, SheetView]] = [
-        (one, sheet_view(results, one, settings)) for one in choose(results, top=top, candidates=candidates)
-    ]
+    views: list[tuple[Chosen, SheetView]] = []
+    refused: list[tuple[str, InputError]] = []
+    for one in choose(results, top=top, candidates=candidates):
+        try:
+            views.append((one, sheet_view(results, one, settings)))
+        except InputError as error:
+            if refuse is None:
+                raise
+            refused.append((one.row.formula, error))
+    if refuse is not None:
+        if not views and refused:
+            raise refused[0][1]
+        for formula, trouble in refused:
+            refuse(formula, trouble)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for one, view in views:
