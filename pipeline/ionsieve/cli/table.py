@@ -46,9 +46,11 @@ def console() -> Console:
 
 
 def number(value: float | None, form: str = ".1e") -> str:
-    """Return a number, ``2.7e-3`` with the exponent's zeros left out, or a dash."""
+    """Return a number, ``2.7e-3`` without the exponent's zeros, ``0.38`` and ``1.1`` without an exponent, or a dash."""
     if value is None:
         return "-"
+    if form.endswith("e") and 0.1 <= abs(value) < 100:
+        return f"{value:.{int(form[1:-1]) + 1}g}"
     mantissa, mark, exponent = f"{value:{form}}".partition("e")
     return f"{mantissa}e{int(exponent)}" if mark else mantissa
 

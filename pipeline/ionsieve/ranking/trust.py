@@ -27,8 +27,9 @@ def trust(
     if not ranked:
         text = "No candidate has a measured conductivity, so there is no order."
         if bounded:
+            verb = "is" if len(bounded) == 1 else "are"
             text += (
-                f" {len(bounded)} are bounded from above: the runs saw too few jumps."
+                f" {len(bounded)} {verb} bounded from above: the runs saw too few jumps."
                 " Longer runs or higher temperatures would turn limits into values."
             )
         return text
@@ -73,7 +74,8 @@ def trust(
         f" an error of the potential of {settings.shared_model_error_decades:g} decades."
     )
     if bounded:
-        parts.append(f"{len(bounded)} more are only bounded from above and may still belong among the ranked.")
+        verb = "is" if len(bounded) == 1 else "are"
+        parts.append(f"{len(bounded)} more {verb} only bounded from above and may still belong among the ranked.")
     return " ".join(parts)
 
 

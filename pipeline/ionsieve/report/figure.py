@@ -27,8 +27,8 @@ class Series:
     Attributes
     ----------
     kind
-        ``points`` with error bars, ``interval`` (the bars alone), ``line``, ``dashed``, ``thick`` (a line that stands
-        out), ``band`` (between `y_low` and `y_high`) or ``limit`` (arrows that point down from `y`).
+        ``points`` with error bars, ``interval`` (the bars alone), ``line``, ``thick`` (a line that stands out),
+        ``band`` (between `y_low` and `y_high`) or ``limit`` (arrows that point down from `y`).
     tone
         Colour 0-7, or -1 for a muted grey.
     names
@@ -37,7 +37,7 @@ class Series:
         Short texts beside the points, for example ranks; one is left out where it would cover another.
     """
 
-    kind: Literal["points", "interval", "line", "dashed", "thick", "band", "limit"]
+    kind: Literal["points", "interval", "line", "thick", "band", "limit"]
     x: tuple[float, ...]
     y: tuple[float, ...]
     label: str = ""

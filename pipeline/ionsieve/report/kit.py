@@ -76,6 +76,11 @@ def strip(estimate: Estimate, limits: tuple[float, float]) -> Markup:
     )
 
 
+def _interval(estimate: Estimate, level: int = 68) -> str:
+    """Return the interval with its powers of ten held together, so that a narrow cell breaks at the dash."""
+    return text.interval_text(estimate, level).replace(" × ", "\u00a0×\u00a0")
+
+
 @lru_cache(maxsize=1)
 def environment() -> Environment:
     """Return the template environment; undefined names are errors and everything is escaped."""
@@ -92,7 +97,7 @@ def environment() -> Environment:
         number=text.number,
         signed=text.signed,
         estimate=text.estimate_text,
-        interval=text.interval_text,
+        interval=_interval,
         probability=text.probability,
         power=text.target_text,
     )

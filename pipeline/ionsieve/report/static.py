@@ -121,10 +121,8 @@ def _draw(axes: Any, series: Series) -> None:
     label = series.label or None
     if series.kind == "band":
         axes.fill_between(series.x, series.y_low, series.y_high, color=colour, alpha=0.16, linewidth=0, label=label)
-    elif series.kind in ("line", "dashed", "thick"):
-        width = 3.2 if series.kind == "thick" else 1.3
-        style = "--" if series.kind == "dashed" else "-"
-        axes.plot(series.x, series.y, color=colour, linewidth=width, linestyle=style, label=label)
+    elif series.kind in ("line", "thick"):
+        axes.plot(series.x, series.y, color=colour, linewidth=1.3 if series.kind == "line" else 3.2, label=label)
     elif series.kind == "limit":
         axes.plot(
             series.x, series.y, color=colour, linestyle="none", marker="v", markersize=5, fillstyle="none", label=label

@@ -117,7 +117,7 @@ def _series(series: Series, x: Scale, y: Scale) -> list[str]:
         lower = [_xy(a, y(b)) for a, b in zip(px, series.y_low, strict=True)]
         return [f'<polygon class="band {tone}" points="{" ".join([*upper, *reversed(lower)])}"/>']
     py = [y(v) for v in series.y]
-    if series.kind in ("line", "dashed", "thick"):
+    if series.kind in ("line", "thick"):
         points = " ".join(_xy(a, b) for a, b in zip(px, py, strict=True))
         return [f'<polyline class="{series.kind} {tone}" points="{points}"/>']
     parts = []

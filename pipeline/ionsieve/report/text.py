@@ -78,23 +78,41 @@ def _smallest(estimate: Estimate) -> int:
     return -1 if quantity(estimate.quantity).scale == "log" else -3
 
 
+def _decimals(estimate: Estimate) -> int | None:
+    """Return how many decimals the interval of a linear quantity warrants, or None where its digits decide."""
+    low, high = estimate.low68, estimate.high68
+    if quantity(estimate.quantity).scale == "log" or low is None or high is None or high <= low:
+        return None
+    return min(3, max(0, 1 - math.floor(math.log10((high - low) / 2))))
+
+
 def interval_text(estimate: Estimate, level: int = 68) -> str:
-    """Return the interval of a value as ``low – high``, with the value's power of ten when it has one, else nothing."""
+    """Return the interval of a value as ``low – high``, or nothing.
+
+    The value's power of ten stands outside of the brackets, unless the interval spans more than two decades.
+    """
     low, high = (estimate.low68, estimate.high68) if level == 68 else (estimate.low95, estimate.high95)
     if low is None or high is None or estimate.value is None:
         return ""
-    digits = quantity(estimate.quantity).digits
-    if " × " in (central := number(estimate.value, digits, smallest=_smallest(estimate))):
+    decimals = _decimals(estimate)
+    if decimals is not None:
+        return f"{low:.{decimals}f} – {high:.{decimals}f}".replace("-", "−")
+    digits, smallest = quantity(estimate.quantity).digits, _smallest(estimate)
+    central = number(estimate.value, digits, smallest=smallest)
+    if " × " in central and low > 0 and high <= 100 * low:
         power = central.split(" × ")[1]
         unit = 10.0 ** int(power[2:].translate(_PLAIN))
         return f"({number(low / unit, digits, smallest=-1)} – {number(high / unit, digits, smallest=-1)}) × {power}"
-    return f"{number(low, digits)} – {number(high, digits)}"
+    return f"{number(low, digits, smallest=smallest)} – {number(high, digits, smallest=smallest)}"
 
 
 def estimate_text(estimate: Estimate | None) -> str:
     """Return the central number of an estimate, ``< limit``, or a dash."""
     if estimate is None or estimate.value is None:
         return "–"
+    decimals = _decimals(estimate)
+    if decimals is not None:
+        return f"{estimate.value:.{decimals}f}".replace("-", "−")
     text = number(estimate.value, quantity(estimate.quantity).digits, smallest=_smallest(estimate))
     return f"< {text}" if estimate.kind is Verdict.UPPER_LIMIT else text
 

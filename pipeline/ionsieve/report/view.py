@@ -190,7 +190,7 @@ def _summary(results: CampaignResults) -> SummaryView:
     ranked = [row for row in ranking.rows if row.section == "ranked"]
     sentences = answer(ranking)
     if not results.complete:
-        sentences.append("This campaign is still running: the table shows what is known so far and will change.")
+        sentences.append("This campaign is not finished: the table shows what is known so far and will change.")
     if results.note:
         sentences.append(results.note)
     sentences.append(ranking.trust)
@@ -209,7 +209,7 @@ def _summary(results: CampaignResults) -> SummaryView:
         facts.append(("simulated", f"{ps / 1000:.3g} ns" if ps >= 1000 else f"{ps:.3g} ps"))
     hours = results.cost.get("device_hours")
     if hours:
-        facts.append(("computing", f"{hours:.3g} h"))
+        facts.append(("computing", f"{hours:.3g} h" if hours >= 1 else f"{60 * hours:.2g} min"))
     return SummaryView(
         sentences=tuple(s for s in sentences if s),
         trust=tuple(re.split(r"(?<=\.) (?=[A-Z0-9])", ranking.trust)),
@@ -241,16 +241,19 @@ def answer(ranking: Ranking) -> list[str]:
     if len(ranked) > 1 and place is not None and place.low68 is not None and place.high68 is not None:
         low, high = round(place.low68), round(place.high68)
         sentences.append(
-            "Its first place is firm."
+            "Within the errors of the simulations its first place is firm."
             if high <= 1
-            else f"Its first place is not certain: the errors allow place {low} to {high}."
+            else f"Its first place is not certain: the errors of the simulations allow place {low} to {high}."
         )
+    doubts = [f.value.replace("_", " ") for f in best.flags if f.severity is not Severity.NOTE]
+    if doubts:
+        sentences.append(f"Its number has reservations: {', '.join(doubts)}.")
     reach = []
     for target in ranking.targets_S_per_cm:
         good = sum((row.probability_targets.get(f"{target:g}") or 0.0) >= 0.5 for row in ranked)
         reach.append(f"{good or 'none'} {'reaches' if good < 2 else 'reach'} {target_text(target)} S/cm")
     if reach:
-        sentences.append(f"More likely than not, {' and '.join(reach)}.")
+        sentences.append(f"More likely than not, {' and '.join(reach)}; the error of the potential is allowed for.")
     return sentences
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from ionsieve.records import Measurement, Ranking, StaticDescriptors
+from ionsieve.records import GateMotion, Measurement, Ranking, StaticDescriptors
 from ionsieve.report.figure import Axis, Cell, Figure, Series
 from ionsieve.report.text import estimate_text
 from ionsieve.verdicts import Outcome
 
 __all__ = ["gate_motion", "gates_against_conductivity"]
 
-#: With more kinds of gates the dashed lines of the static structure would hide the bars.
-_MOST_STATIC = 4
+#: Rows of the figure; its data hold every gate.
+_MOST_GATES = 12
+#: How far the temperatures of one gate stand apart, in rows.
+_ROW = 0.4
 
 
 def gate_motion(
@@ -34,64 +36,75 @@ def gate_motion(
         }
         for j, g in static.items()
     ]
-    series: list[Series] = []
-    for tone, jump in enumerate(jumps):
-        found = [(m.temperature_K, g) for m in measurements for g in m.gates if g.jump == jump]
+    found = {j: [(m.temperature_K, g) for m in measurements for g in m.gates if g.jump == j] for j in jumps}
+    rows += [
+        {
+            "jump": jump,
+            "T_K": T,
+            "mean_A": g.free_radius_mean_A,
+            "q05_A": g.free_radius_q05_A,
+            "q95_A": g.free_radius_q95_A,
+            "open_fraction": g.open_fraction,
+            "area_A2": g.area_mean_A2,
+        }
+        for jump in jumps
+        for T, g in found[jump]
+    ]
+    if not jumps:
+        return None
+    widest = sorted(jumps, key=lambda jump: -max(g.free_radius_mean_A for _, g in found[jump]))
+    shown = widest[:_MOST_GATES]
+    temperatures = sorted({T for jump in shown for T, _ in found[jump]})
+    lanes = len(temperatures) + 1  # the last is the static structure's
+    series = [_at_temperature(T, k, lanes, shown, found) for k, T in enumerate(temperatures)]
+    still = [(static[jump].free_radius_A, float(i), jump) for i, jump in enumerate(shown) if jump in static]
+    if still:
         series.append(
             Series(
                 kind="points",
-                label=jump,
-                tone=tone,
-                x=tuple(T + 6.0 * (tone - (len(jumps) - 1) / 2) for T, _ in found),
-                y=tuple(g.free_radius_mean_A for _, g in found),
-                y_low=tuple(g.free_radius_q05_A for _, g in found),
-                y_high=tuple(g.free_radius_q95_A for _, g in found),
-                names=tuple(
-                    f"{jump} at {T:g} K: {g.free_radius_mean_A:.2f} Å ({g.free_radius_q05_A:.2f} to"
-                    f" {g.free_radius_q95_A:.2f}), open {100 * g.open_fraction:.0f} % of the time"
-                    for T, g in found
-                ),
+                label="static structure",
+                tone=-1,
+                hollow=True,
+                x=tuple(r for r, _, _ in still),
+                y=tuple(y + _ROW / 2 for _, y, _ in still),
+                names=tuple(f"{jump}, static: {r:.2f} Å" for r, _, jump in still),
             )
         )
-        rows += [
-            {
-                "jump": jump,
-                "T_K": T,
-                "mean_A": g.free_radius_mean_A,
-                "q05_A": g.free_radius_q05_A,
-                "q95_A": g.free_radius_q95_A,
-                "open_fraction": g.open_fraction,
-                "area_A2": g.area_mean_A2,
-            }
-            for T, g in found
-        ]
-    if not series:
-        return None
-    if len(jumps) <= _MOST_STATIC:
-        kelvin = [x for s in series for x in s.x]
-        span = (min(kelvin) - 12.0, max(kelvin) + 12.0)
-        series += [
-            Series(
-                kind="dashed",
-                label=f"{jump}, static",
-                tone=tone,
-                x=span,
-                y=(static[jump].free_radius_A,) * 2,
-            )
-            for tone, jump in enumerate(jumps)
-            if jump in static
-        ]
+    part = f": the {len(shown)} widest of {len(jumps)}" if len(shown) < len(jumps) else ""
     return Figure(
         key=key,
-        title="Bottlenecks during the dynamics",
+        title=f"Bottlenecks during the dynamics{part}",
         description=(
-            f"Free radius of the bottlenecks of {formula} by temperature: mean (dot) and the range in which it lies 90"
-            " % of the time (bar); dashed lines, where there are few, are the static structure."
+            f"Free radius of the bottlenecks of {formula}, one row a kind of jump, widest first, one colour a"
+            " temperature: mean (dot) and the range in which it lies 90 % of the time (bar); hollow: the static cell."
         ),
-        x=Axis("T (K)"),
-        y=Axis("free radius (Å)"),
+        x=Axis("free radius (Å)"),
+        y=Axis("", categories=tuple(shown)),
         series=tuple(series),
         rows=tuple(rows),
+        height=72 + 34 * len(shown),
+    )
+
+
+def _at_temperature(
+    T: float, place: int, of: int, shown: Sequence[str], found: Mapping[str, Sequence[tuple[float, GateMotion]]]
+) -> Series:
+    """Return the gates of one temperature, moved a little within their rows."""
+    aside = _ROW * (place / (of - 1) - 0.5)
+    points = [(float(i) + aside, jump, g) for i, jump in enumerate(shown) for t, g in found[jump] if t == T]
+    return Series(
+        kind="points",
+        label=f"{T:g} K",
+        tone=place,
+        x=tuple(g.free_radius_mean_A for _, _, g in points),
+        y=tuple(y for y, _, _ in points),
+        x_low=tuple(g.free_radius_q05_A for _, _, g in points),
+        x_high=tuple(g.free_radius_q95_A for _, _, g in points),
+        names=tuple(
+            f"{jump} at {T:g} K: {g.free_radius_mean_A:.2f} Å ({g.free_radius_q05_A:.2f} to {g.free_radius_q95_A:.2f}),"
+            f" open {100 * g.open_fraction:.0f} % of the time"
+            for _, jump, g in points
+        ),
     )
 
 
