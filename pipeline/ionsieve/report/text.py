@@ -83,7 +83,7 @@ def _decimals(estimate: Estimate) -> int | None:
     low, high = estimate.low68, estimate.high68
     if quantity(estimate.quantity).scale == "log" or low is None or high is None or high <= low:
         return None
-    return min(3, max(0, 1 - math.floor(math.log10((high - low) / 2))))
+    return min(quantity(estimate.quantity).digits, max(0, 1 - math.floor(math.log10((high - low) / 2))))
 
 
 def interval_text(estimate: Estimate, level: int = 68) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from ionsieve import units
 from ionsieve.ranking import RankingSettings, rank
-from ionsieve.records import Ranking
+from ionsieve.records import Estimate, Ranking
 from ionsieve.report import CampaignResults, build_view
 from ionsieve.report.figure import Axis, Figure, Reference, Series
 from ionsieve.report.literature import distance, fractions, matches, published
@@ -28,7 +28,7 @@ from ionsieve.report.text import (
     probability,
     target_text,
 )
-from ionsieve.report.view import as_json
+from ionsieve.report.view import answer, as_json
 from ionsieve.testing.synthetic_campaign import synthetic_campaign
 from ionsieve.verdicts import Flag
 
@@ -116,7 +116,7 @@ def test_an_empty_and_a_running_campaign_make_a_page():
     assert "No candidate has a measured conductivity" in html(build_view(empty))
     running = replace(synthetic_campaign(6), complete=False)
     page = html(build_view(running), live=True)
-    assert "This campaign is still running" in page
+    assert "This campaign is not finished" in page
     assert 'data-live="1"' in page
 
 
@@ -232,6 +232,52 @@ def test_an_interval_shares_its_value_s_power_of_ten(results):
     limit = next(r for r in results.ranking.rows if r.section == "bounded").conductivity
     assert estimate_text(limit).startswith("< ")
     assert interval_text(limit) == ""
+
+
+def test_a_wide_interval_keeps_its_own_powers_and_decimals_follow_the_interval():
+    def of(quantity: str, value: float, low: float, high: float) -> Estimate:
+        return Estimate(
+            quantity=quantity, kind="value", value=value, low68=low, high68=high, low95=min(low, low / 2),
+            high95=2 * high, method="made up",
+        )  # fmt: skip
+
+    wide = of("conductivity", 1.2e-4, 3.3e-6, 4.4e-3)
+    assert interval_text(wide) == "3.3 × 10⁻⁶ – 4.4 × 10⁻³"
+    assert [estimate_text(e) for e in (wide, of("conductivity", 0.45, 0.36, 0.55))] == ["1.2 × 10⁻⁴", "0.45"]
+    rough = of("activation_energy", 0.0401, -0.00895, 0.0891)
+    assert (estimate_text(rough), interval_text(rough)) == ("0.040", "−0.009 – 0.089")
+    prior = of("activation_energy", 0.35, 0.23, 0.47)
+    assert (estimate_text(prior), interval_text(prior)) == ("0.35", "0.23 – 0.47")
+
+
+def test_the_summary_says_when_nobody_wins_and_what_is_wrong_with_the_winner(results):
+    rows = results.ranking.rows
+    bounded = results.ranking.model_copy(update={"rows": tuple(r for r in rows if r.section == "bounded")})
+    assert answer(bounded) == [
+        "There is no winner: for each of the 3 measured candidates only an upper limit of the conductivity is known."
+    ]
+    doubtful = rows[0].model_copy(update={"flags": (Flag.FEW_HOPS, Flag.SOFT_POTENTIAL)})
+    told = answer(results.ranking.model_copy(update={"rows": (doubtful, *rows[1:])}))
+    assert "Its number has reservations: few hops." in told
+
+
+def test_marks_beside_points_never_cover_each_other():
+    import re
+
+    crowd = Series(
+        kind="points",
+        x=tuple(0.3 + 0.001 * i for i in range(12)),
+        y=tuple(1e-3 * (1 + 0.02 * i) for i in range(12)),
+        marks=tuple(str(i + 1) for i in range(12)),
+    )
+    alone = Series(kind="points", x=(0.6,), y=(1e-7,), marks=("13",))
+    figure = Figure("crowd", "t", "d", Axis("x"), Axis("y", "log"), (crowd, alone), rows=({"a": 1},))
+    placed = re.findall(r'<text class="mark" x="([\d.]+)" y="([\d.]+)">(\d+)</text>', str(draw(figure)))
+    assert "13" in {text for _, _, text in placed}
+    boxes = [(float(x), float(x) + 7 * len(text), float(y) - 9, float(y)) for x, y, text in placed]
+    for i, a in enumerate(boxes):
+        for b in boxes[:i]:
+            assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2]
 
 
 # -- axes

@@ -66,7 +66,7 @@ def gate_motion(
                 tone=-1,
                 hollow=True,
                 x=tuple(r for r, _, _ in still),
-                y=tuple(y + _ROW / 2 for _, y, _ in still),
+                y=tuple(y + _ROW for _, y, _ in still),
                 names=tuple(f"{jump}, static: {r:.2f} Å" for r, _, jump in still),
             )
         )
@@ -82,7 +82,7 @@ def gate_motion(
         y=Axis("", categories=tuple(shown)),
         series=tuple(series),
         rows=tuple(rows),
-        height=72 + 34 * len(shown),
+        height=72 + 42 * len(shown),
     )
 
 
@@ -90,7 +90,7 @@ def _at_temperature(
     T: float, place: int, of: int, shown: Sequence[str], found: Mapping[str, Sequence[tuple[float, GateMotion]]]
 ) -> Series:
     """Return the gates of one temperature, moved a little within their rows."""
-    aside = _ROW * (place / (of - 1) - 0.5)
+    aside = _ROW * place / (of - 1)
     points = [(float(i) + aside, jump, g) for i, jump in enumerate(shown) for t, g in found[jump] if t == T]
     return Series(
         kind="points",
