@@ -12,7 +12,7 @@ from ionsieve.verdicts import Outcome
 __all__ = ["gate_motion", "gates_against_conductivity"]
 
 #: Rows of the figure; its data hold every gate.
-_MOST_GATES = 12
+_MOST_GATES = 8
 #: How far the temperatures of one gate stand apart, in rows.
 _ROW = 0.4
 
