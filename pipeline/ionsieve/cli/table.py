@@ -6,6 +6,7 @@ under it; those that every row of a section carries stand in its title.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def number(value: float | None, form: str = ".1e") -> str:
     if value is None:
         return "-"
     if form.endswith("e") and 0.1 <= abs(value) < 100:
-        return f"{value:.{int(form[1:-1]) + 1}g}"
+        return f"{value:.{max(0, int(form[1:-1]) - math.floor(math.log10(abs(value))))}f}"
     mantissa, mark, exponent = f"{value:{form}}".partition("e")
     return f"{mantissa}e{int(exponent)}" if mark else mantissa
 

@@ -57,5 +57,12 @@ def test_flags_are_letters_and_what_all_carry_is_said_once(ranking, monkeypatch)
 
 
 def test_numbers_are_short():
-    assert [number(v) for v in (None, 2.71e-3, 3.0, 1e-12)] == ["-", "2.7e-3", "3.0e0", "1.0e-12"]
+    assert [number(v) for v in (None, 2.71e-3, 3.0, 0.377, 44.2, 1e-12)] == [
+        "-",
+        "2.7e-3",
+        "3.0",
+        "0.38",
+        "44",
+        "1.0e-12",
+    ]
     assert number(0.261, ".2f") == "0.26"
