@@ -92,6 +92,9 @@ def print_ranking(ranking: Ranking) -> None:
         out.print(f"{title} ({len(rows)}){told}", style="bold", highlight=False)
         numbers = section in NUMBERS
         out.print(_numbers(ranking, rows, letters, width=out.width) if numbers else _reasons(rows))
+        if section == "bounded":  # no jump and too few jumps are different findings
+            for row in rows:
+                out.print(f"  {row.formula}: {row.reason}", highlight=False)
         out.print()
     if letters:
         out.print("Flags", style="bold")

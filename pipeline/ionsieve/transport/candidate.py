@@ -233,7 +233,7 @@ def fit_candidate(
     if fit.diffusivity.reason and (fit.diffusivity.is_value or not notes):
         notes.append(fit.diffusivity.reason)
     if D.kind is Verdict.UPPER_LIMIT and not notes:
-        notes.append(f"only upper limits: too few jumps at {', '.join(f'{t:g}' for t, _ in points)} K")
+        notes.append(f"only upper limits: {_jumps(good)}")
     if D.is_value:
         D = D.model_copy(update={"reason": "; ".join(notes)})
     estimate = CandidateEstimate(
@@ -258,6 +258,18 @@ def fit_candidate(
         settings=settings.model_dump(mode="json"),
     )
     return estimate, fit
+
+
+def _jumps(measurements: Sequence[Measurement]) -> str:
+    """Return how often ions jumped at each temperature: no jump and too few of them are different findings."""
+    temperatures = sorted({m.temperature_K for m in measurements})
+    counted = all(m.hops is not None for m in measurements)
+    hops = {t: sum(m.hops or 0 for m in measurements if m.temperature_K == t) for t in temperatures}
+    if counted and not any(hops.values()):
+        return f"no jump was seen at {', '.join(f'{t:g}' for t in temperatures)} K"
+    if not counted:
+        return f"too few jumps at {', '.join(f'{t:g}' for t in temperatures)} K"
+    return f"too few jumps for a value, forth and back: {', '.join(f'{hops[t]} at {t:g} K' for t in temperatures)}"
 
 
 _Points = list[tuple[float, Estimate]]

@@ -266,6 +266,16 @@ def test_only_limits_bound_the_candidate():
 
 
 @pytest.mark.parametrize(
+    ("hops", "words"), [((0, 0), "no jump was seen at 600, 900 K"), ((0, 7), "forth and back: 0 at 600 K, 7 at 900 K")]
+)
+def test_limits_say_how_often_ions_jumped(hops, words):
+    runs = [
+        measurement(T, limit(1e-7)).model_copy(update={"hops": n}) for T, n in zip((600.0, 900.0), hops, strict=True)
+    ]
+    assert words in estimate_candidate(runs).reason
+
+
+@pytest.mark.parametrize(
     "runs", [[], [measurement(600.0, 1e-6), measurement(600.0, 1e-6).model_copy(update={"candidate_id": "y"})]]
 )
 def test_contradicting_input_is_refused(runs):
