@@ -2,21 +2,26 @@
 
     python benchmarks/board.py                  # all of them, full size (`make benchmarks`)
     python benchmarks/board.py --small          # small sizes, a smoke test of the benchmarks themselves
-    python benchmarks/board.py neighbours msd   # some of them; the others keep their section of the page
+    python benchmarks/board.py --only packing,neighbours   # some of them; the others keep their section of the page
+    python benchmarks/board.py --missing --small           # those that have no section yet
 
-Each benchmark is a script with ``main(argv) -> int`` that runs ours and the peer side by side and prints a Markdown
-table. It runs in a process of its own with one thread, one after another, so that no two share a core.
+The page can be filled in pieces and on several machines: every section names its date, machine and versions. Each
+benchmark is a script with ``main(argv) -> int`` that runs ours and the peer side by side and prints a Markdown table,
+in a process of its own with one thread, one after another, so that no two share a core.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
+import datetime
 import os
 import platform
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,8 +33,10 @@ PACKAGES = ("ionsieve", "torch", "numpy", "ase", "chgnet", "mace-torch", "vesin"
 HEAD = """# Benchmarks
 
 Ours and the peer in one run on one machine, written by `make benchmarks`; a ratio above one means that ours is faster
-unless the table says otherwise. One thread a process. Seconds depend on the machine and on what else it does; the ratio
-is what to read.
+unless the table says otherwise. One thread a process. Seconds depend on the machine and on what else it does (a load
+average above the number of cores means that other work ran beside): the ratio is what to read. `--small` marks sizes
+chosen for a look; the full ones take the same command without it. `python benchmarks/board.py --only NAME` renews one
+section and keeps the others, each with its own date and machine.
 """
 
 
@@ -57,9 +64,9 @@ def scripts(folder: Path = HERE) -> list[Path]:
 
 
 def title_of(script: Path) -> str:
-    """Return the first line of the script's docstring."""
-    match = re.search(r'^"""(.+?)(?:"""|\n)', script.read_text(encoding="utf-8"), re.MULTILINE)
-    return match.group(1).strip() if match else script.stem
+    """Return the first paragraph of the script's docstring, in one line."""
+    told = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or script.stem
+    return " ".join(told.split("\n\n")[0].split())
 
 
 def run(script: Path, *, small: bool, timeout_s: float) -> Outcome:
@@ -89,7 +96,7 @@ def run(script: Path, *, small: bool, timeout_s: float) -> Outcome:
 
 
 def machine() -> str:
-    """Return one line about the machine and one about the packages."""
+    """Return the machine and the packages in one line."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -101,18 +108,22 @@ def machine() -> str:
             versions.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             versions.append(f"{name} absent")
-    return f"Machine: {cpu}, {os.cpu_count()} logical cores, {platform.system()}.  \nVersions: {', '.join(versions)}."
+    return f"{cpu}, {os.cpu_count()} logical cores, {platform.system()}; {', '.join(versions)}"
 
 
 def section(outcome: Outcome) -> str:
     """Return the Markdown of one benchmark."""
-    verdict = "ran" if outcome.exit_code == 0 else f"**failed with exit code {outcome.exit_code}**"
+    verdict = "ran" if outcome.exit_code == 0 else f"**ended with exit code {outcome.exit_code}**"
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
     lines = [
         f"## {outcome.name}",
         "",
         outcome.title,
         "",
-        f"`{outcome.command}` {verdict} in {outcome.seconds:.0f} s (load average {outcome.load:.1f} at its start).",
+        f"`{outcome.command}` {verdict} in {outcome.seconds:.0f} s on {today} (load average {outcome.load:.1f} at its "
+        "start).",
+        "",
+        f"Machine: {machine()}.",
         "",
         outcome.output or "(printed nothing)",
     ]
@@ -129,10 +140,31 @@ def kept_sections(page: Path) -> dict[str, str]:
     return {name: f"## {name}\n{body.rstrip()}\n" for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
+def contents(sections: Mapping[str, str], titles: Mapping[str, str]) -> str:
+    """Return the table of all benchmarks: what was run when, in which size."""
+    lines = ["| benchmark | question | size | date | ended |", "| --- | --- | --- | --- | --- |"]
+    for name in sorted(titles):
+        text = sections.get(name)
+        if text is None:
+            lines.append(f"| {name} | {titles[name]} | - | - | not run |")
+            continue
+        date = re.search(r" s on (\d{4}-\d\d-\d\d) ", text)
+        ended = re.search(r"\*\*ended with exit code (\d+)\*\*", text)
+        command = re.search(r"^`(.+?)`", text, re.MULTILINE)
+        size = "small" if command and "--small" in command.group(1) else "full"
+        lines.append(
+            f"| [{name}](#{name}) | {titles[name]} | {size} | {date.group(1) if date else '-'} | "
+            f"{'exit code ' + ended.group(1) if ended else 'well'} |"
+        )
+    return "\n".join(lines)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run and write; the exit code is 1 when a benchmark failed."""
     parser = argparse.ArgumentParser(description="Run the benchmarks and write docs/benchmarks.md.")
     parser.add_argument("names", nargs="*", help="benchmarks to run [default: all]")
+    parser.add_argument("--only", metavar="NAMES", help="the same, as one word with commas")
+    parser.add_argument("--missing", action="store_true", help="those without a section on the page")
     parser.add_argument("--small", action="store_true", help="small sizes")
     parser.add_argument("--timeout-s", type=float, default=1800.0, help="longest run of one benchmark")
     parser.add_argument("--out", type=Path, default=PAGE)
@@ -140,11 +172,13 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     known = {path.stem: path for path in scripts(options.folder)}
-    unknown = sorted(set(options.names) - set(known))
+    asked = [*options.names, *(options.only.split(",") if options.only else [])]
+    unknown = sorted(set(asked) - set(known))
     if unknown:
         parser.error(f"no such benchmark: {', '.join(unknown)}; known: {', '.join(known)}")
-    chosen = options.names or list(known)
+    titles = {name: title_of(path) for name, path in known.items()}
     sections = {name: text for name, text in kept_sections(options.out).items() if name in known}
+    chosen = asked or [name for name in known if not (options.missing and name in sections)]
     failed = []
     for name in chosen:
         print(f"{name} ...", flush=True)
@@ -155,10 +189,9 @@ def main(argv: list[str] | None = None) -> int:
             failed.append(name)
             print(outcome.error, file=sys.stderr)
         # written after each, so that an interrupted board keeps what it has
+        sections |= {k: v for k, v in kept_sections(options.out).items() if k in known and k not in chosen}
         body = "\n".join(sections[key] for key in sorted(sections))
-        absent = sorted(set(known) - set(sections))
-        missing = f"Not run for this page: {', '.join(absent)}.\n\n" if absent else ""
-        options.out.write_text(f"{HEAD}\n{machine()}\n\n{missing}{body}", encoding="utf-8")
+        options.out.write_text(f"{HEAD}\n{contents(sections, titles)}\n\n{body}", encoding="utf-8")
     print(f"wrote {options.out}")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)

@@ -45,8 +45,20 @@ def test_table_command_and_title_stand_on_the_page(folder):
     assert "helper" not in text
     (folder / "other.py").write_text(GOOD)
     board.main(["--folder", str(folder), "--out", str(page), "good"])
-    assert "Not run for this page: other." in page.read_text()
+    assert "| other | Sums, ours against the peer. | - | - | not run |" in page.read_text()
     assert "Machine:" in text
+
+
+def test_the_page_is_filled_in_pieces(folder):
+    page = folder / "page.md"
+    (folder / "other.py").write_text(GOOD.replace("Sums, ours", "Sums, all of ours\nin two lines,"))
+    board.main(["--folder", str(folder), "--out", str(page), "--only", "good", "--small"])
+    assert "| [good](#good) | Sums, ours against the peer. | small | " in page.read_text()
+    board.main(["--folder", str(folder), "--out", str(page), "--missing"])
+    text = page.read_text()
+    assert "| 10 | 1 s |" in text, "the small run of the first call is kept"
+    assert "| [other](#other) | Sums, all of ours in two lines, against the peer. | full | " in text
+    assert "not run" not in text
 
 
 def test_small_is_passed_on(folder):
@@ -61,9 +73,9 @@ def test_a_failure_is_shown_and_the_rest_stays(folder):
     (folder / "bad.py").write_text(BAD)
     assert board.main(["--folder", str(folder), "--out", str(page), "bad"]) == 1
     text = page.read_text()
-    assert "failed with exit code 1" in text
+    assert "ended with exit code 1" in text
     assert "the peer is missing" in text
-    assert "Not run" not in text
+    assert "not run" not in text
     assert "| 1000 | 1 s | 2 s | 2.0 |" in text, "the section of a benchmark that was not run is kept"
 
 
