@@ -9,116 +9,112 @@ from dataclasses import dataclass
 from ionsieve.records import Candidate, Estimate, Measurement
 from ionsieve.report.literature import distance, fractions
 
-__all__ = ["CONTRASTS", "Contrast", "Told", "Version", "compare", "outcome_word", "probability_greater"]
+__all__ = ["CONTRASTS", "Contrast", "Told", "compare", "is_it", "outcome_word", "probability_greater"]
 
 #: two compositions nearer than this are the same member of a contrast
 SAME = 0.004
 
 
-@dataclass(frozen=True)
-class Version:
-    """One side of a contrast: a composition of a family."""
-
-    formula: str
-    family: str
-
-    def is_it(self, candidate: Candidate) -> bool:
-        """Whether a candidate is this composition."""
-        if candidate.family != self.family or not candidate.composition:
-            return False
-        total = sum(candidate.composition.values())
-        own = {s: v / total for s, v in candidate.composition.items()}
-        return distance(own, fractions(self.formula)) < SAME
+def is_it(candidate: Candidate, formula: str, family: str) -> bool:
+    """Whether a candidate is this composition of this family."""
+    if candidate.family != family or not candidate.composition:
+        return False
+    total = sum(candidate.composition.values())
+    return distance({s: v / total for s, v in candidate.composition.items()}, fractions(formula)) < SAME
 
 
 @dataclass(frozen=True)
 class Contrast:
-    """`faster` conducts better than `slower`, by the literature; where `ratio` is given, by that factor of D."""
+    """`faster` conducts better than `slower`, by the literature, for each pair of compositions.
+
+    Attributes
+    ----------
+    pairs
+        (faster, slower), as formulas of one family: several dopant contents stand for one contrast.
+    ratios
+        The factor of D that the literature gives for each pair, where it gives one.
+    """
 
     title: str
-    faster: Version
-    slower: Version
+    family: str
+    pairs: tuple[tuple[str, str], ...]
     known: str
-    ratio: float | None = None
+    ratios: tuple[float, ...] = ()
 
 
-def _v(formula: str, family: str) -> Version:
-    return Version(formula, family)
-
-
-_A, _S, _N = "antiperovskite", "sulfide", "nasicon"
 CONTRASTS: tuple[Contrast, ...] = (
     Contrast(
         "Na3OCl: Sr with a vacancy > undoped",
-        _v("Na2.75Sr0.125OCl", _A),
-        _v("Na3OCl", _A),
+        "antiperovskite",
+        (("Na2.75Sr0.125OCl", "Na3OCl"), ("Na2.5Sr0.25OCl", "Na3OCl"), ("Na2Sr0.5OCl", "Na3OCl")),
         "without vacancies nothing moves (10.1039/d1ta07588h)",
     ),
     Contrast(
         "Na3OCl: D proportional to the vacancies",
-        _v("Na2.5Sr0.25OCl", _A),
-        _v("Na2.75Sr0.125OCl", _A),
+        "antiperovskite",
+        (("Na2.5Sr0.25OCl", "Na2.75Sr0.125OCl"), ("Na2Sr0.5OCl", "Na2.5Sr0.25OCl")),
         "D grows as the number of vacancies, Ea does not (calculations on Na3OBr)",
-        2.0,
+        # D of an ion goes as vacancies over ions: (2/20) / (1/22) and (4/16) / (2/20) of 24 sodium sites
+        (2.2, 2.5),
     ),
     Contrast(
         "Na3OBr: Sr with a vacancy > undoped",
-        _v("Na2.75Sr0.125OBr", _A),
-        _v("Na3OBr", _A),
+        "antiperovskite",
+        (("Na2.75Sr0.125OBr", "Na3OBr"), ("Na2.5Sr0.25OBr", "Na3OBr")),
         "as for the chloride",
     ),
     Contrast(
         "Na3OBr with vacancies: Br0.6I0.4 > Br",
-        _v("Na2.75Sr0.125OBr0.625I0.375", _A),
-        _v("Na2.75Sr0.125OBr", _A),
+        "antiperovskite",
+        (("Na2.75Sr0.125OBr0.625I0.375", "Na2.75Sr0.125OBr"), ("Na2.5Sr0.25OBr0.625I0.375", "Na2.5Sr0.25OBr")),
         "Ea 0.63 against 0.76 eV (Wang 2024 [106])",
     ),
     Contrast(
         "Na3PS4: Cl on S > undoped",
-        _v("Na2.875PS3.875Cl0.125", _S),
-        _v("Na3PS4", _S),
+        "sulfide",
+        (("Na2.875PS3.875Cl0.125", "Na3PS4"), ("Na2.75PS3.75Cl0.25", "Na3PS4")),
         "1e-3 against 5e-5 S/cm at x = 0.0625 (Wang 2024 [123])",
     ),
     Contrast(
         "Na3PS4: Si on P > undoped",
-        _v("Na3.125P0.875Si0.125S4", _S),
-        _v("Na3PS4", _S),
+        "sulfide",
+        (("Na3.125P0.875Si0.125S4", "Na3PS4"), ("Na3.25P0.75Si0.25S4", "Na3PS4")),
         "7.4e-4 against 2e-4 S/cm at x = 0.06 (Wang 2024 [115])",
     ),
     Contrast(
         "Na3PSe4 > Na3PS4",
-        _v("Na3PSe4", _S),
-        _v("Na3PS4", _S),
+        "sulfide",
+        (("Na3PSe4", "Na3PS4"),),
         "1.16e-3 against 5e-5 to 2e-4 S/cm (Wang 2024 [121])",
     ),
     Contrast(
         "Na3SbS4: W on Sb > undoped",
-        _v("Na2.875Sb0.875W0.125S4", _S),
-        _v("Na3SbS4", _S),
+        "sulfide",
+        (("Na2.875Sb0.875W0.125S4", "Na3SbS4"), ("Na2.75Sb0.75W0.25S4", "Na3SbS4")),
         "1e-2 to 3e-2 against 1e-3 S/cm (Wang 2024 [120], 10.1038/s41467-019-13178-2)",
     ),
     Contrast(
         "NASICON: Na3Zr2Si2PO12 > NaZr2(PO4)3",
-        _v("Na3Zr2Si2PO12", _N),
-        _v("NaZr2P3O12", _N),
+        "nasicon",
+        (("Na3Zr2Si2PO12", "NaZr2P3O12"),),
         "the sodium-poor end member is an insulator beside it (10.1038/s41467-022-32190-7)",
     ),
     Contrast(
         "NASICON: Sc on Zr > undoped",
-        _v("Na3.5Zr1.5Sc0.5Si2PO12", _N),
-        _v("Na3Zr2Si2PO12", _N),
+        "nasicon",
+        (("Na3.5Zr1.5Sc0.5Si2PO12", "Na3Zr2Si2PO12"),),
         "up to 2e-3 against 6e-4 S/cm (10.1038/s41598-018-30478-7)",
     ),
     Contrast(
         "NASICON: Mg on Zr > undoped",
-        _v("Na3.5Zr1.75Mg0.25Si2PO12", _N),
-        _v("Na3Zr2Si2PO12", _N),
+        "nasicon",
+        (("Na3.5Zr1.75Mg0.25Si2PO12", "Na3Zr2Si2PO12"),),
         "3.5e-3 against 4e-4 S/cm at x = 0.05 (Wang 2023)",
     ),
     Contrast(
         "NASICON: Zn on Zr > undoped",
-        _v("Na3.5Zr1.75Zn0.25Si2PO12", _N),
-        _v("Na3Zr2Si2PO12", _N),
+        "nasicon",
+        (("Na3.5Zr1.75Zn0.25Si2PO12", "Na3Zr2Si2PO12"),),
         "5.3e-3 against 4e-4 S/cm at x = 0.1 with more Si (Wang 2024 [93])",
     ),
 )
@@ -126,10 +122,12 @@ CONTRASTS: tuple[Contrast, ...] = (
 
 @dataclass(frozen=True)
 class Told:
-    """What the runs say of a contrast at one temperature.
+    """What the runs say of one pair of a contrast at one temperature.
 
     Attributes
     ----------
+    pair
+        Formulas of the faster and the slower.
     probability
         That the side expected to be faster is faster; a bound where one side has only an upper limit; None when nothing
         can be said.
@@ -139,9 +137,12 @@ class Told:
         log10 of faster over slower with its standard error, where both have values.
     jumps
         Seen on each side, all runs together; an ion that jumps forth and back counts twice and does not diffuse.
+    expected_ratio
+        What the literature gives for this pair, where it gives one.
     """
 
     contrast: Contrast
+    pair: tuple[str, str]
     temperature_K: float
     faster: Estimate
     slower: Estimate
@@ -150,6 +151,7 @@ class Told:
     log10_ratio: float | None = None
     error: float | None = None
     jumps: tuple[int | None, int | None] = (None, None)
+    expected_ratio: float | None = None
 
 
 def _gaussian(estimates: Sequence[Estimate]) -> tuple[float, float]:
@@ -193,6 +195,11 @@ def probability_greater(
     return None, "", None, None
 
 
+def _ordered(estimates: Sequence[Estimate]) -> list[Estimate]:
+    """Return values first (the best known of them leading), then limits, the lowest first: the first is shown."""
+    return sorted(estimates, key=lambda e: (not e.is_value, -(e.n_eff or 0.0) if e.is_value else (e.value or math.inf)))
+
+
 def compare(
     candidates: Iterable[Candidate],
     measurements: Iterable[Measurement],
@@ -205,23 +212,29 @@ def compare(
     runs = list(measurements)
     told = []
     for contrast in contrasts:
-        sides: list[dict[float, list[Measurement]]] = []
-        for version in (contrast.faster, contrast.slower):
-            side: dict[float, list[Measurement]] = {}
-            for m in runs:
-                candidate = by_id.get(m.candidate_id)
-                if candidate is not None and version.is_it(candidate):
-                    side.setdefault(m.temperature_K, []).append(m)
-            sides.append(side)
-        for temperature in sorted(set(sides[0]) & set(sides[1])):
-            runs_of = sides[0][temperature], sides[1][temperature]
-            fast, slow = ([getattr(m, quantity) for m in side] for side in runs_of)
-            jumps = tuple(
-                sum(m.hops for m in side if m.hops is not None) if any(m.hops is not None for m in side) else None
-                for side in runs_of
-            )
-            probability, bound, ratio, error = probability_greater(fast, slow)
-            told.append(Told(contrast, temperature, fast[0], slow[0], probability, bound, ratio, error, jumps))
+        for k, pair in enumerate(contrast.pairs):
+            sides: list[dict[float, list[Measurement]]] = []
+            for formula in pair:
+                side: dict[float, list[Measurement]] = {}
+                for m in runs:
+                    candidate = by_id.get(m.candidate_id)
+                    if candidate is not None and is_it(candidate, formula, contrast.family):
+                        side.setdefault(m.temperature_K, []).append(m)
+                sides.append(side)
+            for temperature in sorted(set(sides[0]) & set(sides[1])):
+                runs_of = sides[0][temperature], sides[1][temperature]
+                fast, slow = (_ordered([getattr(m, quantity) for m in side]) for side in runs_of)
+                jumps = tuple(
+                    sum(m.hops for m in side if m.hops is not None) if any(m.hops is not None for m in side) else None
+                    for side in runs_of
+                )
+                probability, bound, ratio, error = probability_greater(fast, slow)
+                expected = contrast.ratios[k] if contrast.ratios else None
+                told.append(
+                    Told(
+                        contrast, pair, temperature, fast[0], slow[0], probability, bound, ratio, error, jumps, expected
+                    )
+                )
     return told
 
 

@@ -1,7 +1,7 @@
 """Write docs/validation.md from the folders of finished or running campaigns.
 
-    ionsieve run workflows/validation-quick.yaml --out runs/validation-quick
-    python benchmarks/validation/report.py runs/validation-quick --out docs/validation.md
+    ionsieve run workflows/validation-sulfide.yaml --out runs/validation-sulfide    # and the other families
+    python benchmarks/validation/report.py runs/validation-* --out docs/validation.md
 
 Everything on the page comes from the folders, but the remarks: they are read from ``remarks.md`` beside this script,
 and speak of the run named in them.
@@ -10,6 +10,7 @@ and speak of the run named in them.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,11 +40,15 @@ COLOURS = {"antiperovskite": "#0072B2", "sulfide": "#D55E00", "nasicon": "#009E7
 
 
 def number(estimate: Estimate) -> str:
-    """Return a value with its 95 % interval, a limit, or the refusal."""
+    """Return D in 1e-6 cm²/s with its 95 % interval, a limit, or the refusal."""
     if estimate.is_value:
         mark = "~" if estimate.kind == "indicative" else ""
-        return f"{mark}{estimate.value:.2g} ({estimate.low95:.1g} to {estimate.high95:.1g})"
-    return f"< {estimate.value:.2g}" if estimate.value is not None else "refused"
+        return f"{mark}{_micro(estimate.value)} ({_micro(estimate.low95)} to {_micro(estimate.high95)})"
+    return f"< {_micro(estimate.value)}" if estimate.value is not None else "refused"
+
+
+def _micro(value: float | None) -> str:
+    return "?" if value is None else f"{float(f'{1e6 * value:.2g}'):g}"
 
 
 def size_of(results: CampaignResults) -> list[str]:
@@ -69,25 +74,24 @@ def size_of(results: CampaignResults) -> list[str]:
 def contrasts_table(told: Sequence[Told]) -> list[str]:
     """Return one line a contrast and temperature, and those that were not run."""
     lines = [
-        "| contrast | known | T (K) | D of the first (cm²/s) | D of the second | jumps | log10 ratio | P(as known) | "
-        "outcome |",
+        "| contrast | known | T (K) | D of the first (10⁻⁶ cm²/s) | D of the second | jumps | log10 ratio | "
+        "P(as known) | outcome |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for contrast in CONTRASTS:
         mine = [t for t in told if t.contrast is contrast]
         if not mine:
             lines.append(f"| {contrast.title} | {contrast.known} | - | - | - | - | - | - | not run |")
-        for t in mine:
+        for i, t in enumerate(mine):
             ratio = "-" if t.log10_ratio is None else f"{t.log10_ratio:+.2f} ± {t.error:.2f}"
-            if contrast.ratio is not None and t.log10_ratio is not None:
-                import math
-
-                ratio += f" (proportional: {math.log10(contrast.ratio):+.2f})"
+            if t.expected_ratio is not None and t.log10_ratio is not None:
+                ratio += f" (proportional: {math.log10(t.expected_ratio):+.2f})"
             p = "-" if t.probability is None else f"{t.bound} {t.probability:.2f}".strip()
+            head = f"{contrast.title}: " if not i else ""
             lines.append(
-                f"| {contrast.title} | {contrast.known} | {t.temperature_K:g} | {number(t.faster)} | "
-                f"{number(t.slower)} | {' / '.join('-' if n is None else str(n) for n in t.jumps)} | {ratio} | {p} | "
-                f"{outcome_word(t)} |"
+                f"| {head}{t.pair[0]} / {t.pair[1]} | {contrast.known if not i else ''} | {t.temperature_K:g} | "
+                f"{number(t.faster)} | {number(t.slower)} | "
+                f"{' / '.join('-' if n is None else str(n) for n in t.jumps)} | {ratio} | {p} | {outcome_word(t)} |"
             )
     return lines
 
@@ -98,7 +102,7 @@ def runs_table(
     """Return one line a measured run."""
     volume = {r.configuration_id: r.volume_change_percent for r in relaxed}
     lines = [
-        "| candidate | family | atoms | T (K) | ps | ΔV (%) | hops | D* (cm²/s) | 1/H_R | flags |",
+        "| candidate | family | atoms | T (K) | ps | ΔV (%) | hops | D* (10⁻⁶ cm²/s) | 1/H_R | flags |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for m in sorted(measurements, key=lambda m: (by_id[m.candidate_id].family, m.candidate_id, m.temperature_K)):

@@ -1,14 +1,18 @@
-"""Hooks of mkdocs: the navigation follows the folders, and every room gets an API page from its docstrings."""
+"""Hooks of mkdocs: navigation from the folders, an API page a room from its docstrings, formulas as MathML."""
 
 from __future__ import annotations
 
 import ast
+import html
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 DOCS = Path(__file__).parents[1]
 PACKAGE = DOCS.parent / "pipeline" / "ionsieve"
@@ -93,7 +97,7 @@ def api_page(room: str) -> str | None:
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Set the navigation."""
-    nav: list[Any] = [{"ionsieve": "index.md"}]
+    nav: list[Any] = [{"Start": "index.md"}]
     for folder in ("guide", "tutorials", "theory"):
         if found := pages(folder):
             nav.append({TITLES[folder]: found})
@@ -121,3 +125,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         if text := api_page(room):
             files.append(File.generated(config, f"reference/api/{room}.md", content=text))
     return files
+
+
+#: what pymdownx.arithmatex leaves of a formula
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.+?)\\[)\]]</\1>', re.DOTALL)
+
+
+def on_page_content(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Set formulas as MathML, so that they are shown without a network and without a script."""
+
+    def mathml(found: re.Match[str]) -> str:
+        return convert(html.unescape(found.group(3)), display="block" if found.group(2) == "[" else "inline")
+
+    return FORMULA.sub(mathml, text)

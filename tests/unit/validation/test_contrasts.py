@@ -63,7 +63,7 @@ def test_runs_of_one_kind_are_averaged_and_their_spread_counts():
 
 
 def told(probability, bound=""):
-    return c.Told(c.CONTRASTS[0], 900.0, value(1e-5), value(1e-5), probability, bound)
+    return c.Told(c.CONTRASTS[0], c.CONTRASTS[0].pairs[0], 900.0, value(1e-5), value(1e-5), probability, bound)
 
 
 @pytest.mark.parametrize(
@@ -83,14 +83,24 @@ def test_outcomes(probability, bound, word):
     assert c.outcome_word(told(probability, bound)) == word
 
 
-@pytest.mark.parametrize("name", ["validation-quick", "validation"])
-def test_every_contrast_is_in_the_campaign(name):
+def candidates_of(name):
     campaign = load_campaign(ROOT / "workflows" / f"{name}.yaml")
-    candidates = [x for x in expand(campaign.generate) if x.outcome == "completed"]
+    return [x for x in expand(campaign.generate) if x.outcome == "completed"]
+
+
+def test_every_contrast_is_in_the_campaign():
+    candidates = candidates_of("validation")
     for contrast in c.CONTRASTS:
-        for side in (contrast.faster, contrast.slower):
-            found = [x.candidate_id for x in candidates if side.is_it(x)]
-            assert len(found) == 1, f"{contrast.title}: {side.formula} is {found}"
+        for formula in contrast.pairs[0]:
+            found = [x.candidate_id for x in candidates if c.is_it(x, formula, contrast.family)]
+            assert len(found) == 1, f"{contrast.title}: {formula} is {found}"
+
+
+@pytest.mark.parametrize("name", ["antiperovskite", "vacancy", "bromide", "sulfide", "nasicon", "r2scan", "sevennet"])
+def test_every_candidate_of_a_short_campaign_is_a_side_of_a_contrast(name):
+    sides = [(formula, contrast.family) for contrast in c.CONTRASTS for pair in contrast.pairs for formula in pair]
+    for candidate in candidates_of(f"validation-{name}"):
+        assert any(c.is_it(candidate, *side) for side in sides), candidate.candidate_id
 
 
 def test_spearman_and_bootstrap():
