@@ -22,6 +22,7 @@ sys.path.insert(0, str(HERE))
 from contrasts import CONTRASTS, Told, compare, outcome_word  # noqa: E402
 from pairs import Pair, pairs_of, summarise  # noqa: E402
 
+from ionsieve.errors import IonsieveError  # noqa: E402
 from ionsieve.records import Candidate, Estimate, Measurement, RelaxedConfiguration  # noqa: E402
 from ionsieve.report import CampaignResults, load_results  # noqa: E402
 from ionsieve.verdicts import Outcome  # noqa: E402
@@ -266,8 +267,14 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     texts = [p.read_text(encoding="utf-8") if p.is_file() else "" for p in (options.remarks, options.softening)]
     names = " ".join(f"runs/{folder.resolve().name}" for folder in options.folders)
+    try:
+        results = [load_results(folder) for folder in options.folders]
+        (options.out.parent / "assets").mkdir(parents=True, exist_ok=True)
+    except (IonsieveError, OSError) as problem:
+        print(problem, file=sys.stderr)
+        return 2
     text = page(
-        [load_results(folder) for folder in options.folders],
+        results,
         options.out,
         remarks=texts[0],
         softening=texts[1],

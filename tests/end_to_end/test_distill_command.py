@@ -72,3 +72,12 @@ def test_an_unknown_family_names_those_that_are_there(finished, tmp_path, capsys
     assert main(["distill", str(finished), "--family", "garnet", "--out", str(tmp_path / "g")]) == 2
     assert "antiperovskite" in capsys.readouterr().err
     assert not (tmp_path / "g").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_any_work(finished, tmp_path, capsys):
+    (tmp_path / "file").write_text("here")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert distill(finished, out) == 2
+        told = capsys.readouterr()
+        assert "choose another folder" in told.err + told.out
+        assert "teacher runs" not in told.out

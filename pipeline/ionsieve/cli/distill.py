@@ -28,7 +28,8 @@ def register(app: typer.Typer) -> None:
             int | None, typer.Option(min=1, help="Runs the student repeats, those with a known D first [default: all].")
         ] = None,
         long_ps: Annotated[
-            float | None, typer.Option(help="Then run this long: with the student if it passed, else the teacher.")
+            float | None,
+            typer.Option(min=0.1, help="Then run this long, ps: with the student if it passed, else the teacher."),
         ] = None,
     ) -> None:
         """Train a small MACE on the runs of a campaign, check it, and use it for long runs only if it passes.

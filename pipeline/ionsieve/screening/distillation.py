@@ -26,7 +26,7 @@ from ionsieve.records import (
     RunRecord,
 )
 from ionsieve.store import Store
-from ionsieve.store.folder import write_file
+from ionsieve.store.folder import disk_errors, write_file
 from ionsieve.verdicts import Outcome
 
 if TYPE_CHECKING:
@@ -131,6 +131,8 @@ def distill_family(
     campaign = Campaign.model_validate(store.campaign)
     teacher = load(campaign.potential)
     runs = teacher_runs(store, family)
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)  # before any work is done
     trajectories = [run.trajectory for run in runs]
     say(f"{len(runs)} teacher runs of {family}, {sum(map(len, trajectories))} frames")
 
@@ -146,7 +148,6 @@ def distill_family(
             say(f"epoch {epoch + 1}: loss {loss:.4g}")
 
     student = train(lessons, settings, report=progress)
-    out.mkdir(parents=True, exist_ok=True)
     file = out / "student.model"
     sha256 = student.save(file)
     say(f"student of {student.n_parameters} parameters trained in {student.cpu_seconds:.0f} CPU s")

@@ -137,6 +137,7 @@ def disk_errors(path: Path) -> Iterator[None]:
             errno.EACCES: "you may not write there: choose another folder or ask for the permission",
             errno.EPERM: "you may not write there: choose another folder or ask for the permission",
             errno.ENOENT: "the path cannot be made: choose another folder",
+            errno.EEXIST: "a file has that name: choose another folder",
             errno.ENOTDIR: "a part of the path is a file: choose another folder",
             errno.ENAMETOOLONG: "the path is too long: choose a shorter one",
             errno.EIO: "the disk reports a fault: choose another folder and tell the administrator",
