@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ionsieve.records import Candidate, Estimate, Measurement
 from ionsieve.report.literature import distance, fractions
+from ionsieve.verdicts import Verdict
 
 __all__ = ["CONTRASTS", "Contrast", "Told", "compare", "is_it", "outcome_word", "probability_greater"]
 
@@ -242,7 +243,8 @@ def outcome_word(told: Told) -> str:
     """Return confirmed, contradicted or undecided, by nine to one; a bound decides in its own direction only."""
     p = told.probability
     if p is None:
-        return "undecided: no side gave a value"
+        refused = Verdict.REFUSED in (told.faster.kind, told.slower.kind)
+        return "undecided: a side was refused" if refused else "undecided: no side gave a value"
     if p >= 0.9 and told.bound != "at most":
         return "confirmed"
     if p <= 0.1 and told.bound != "at least":

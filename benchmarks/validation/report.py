@@ -23,7 +23,7 @@ from contrasts import CONTRASTS, Told, compare, outcome_word  # noqa: E402
 from pairs import Pair, pairs_of, summarise  # noqa: E402
 
 from ionsieve.errors import IonsieveError  # noqa: E402
-from ionsieve.records import Candidate, Estimate, Measurement, RelaxedConfiguration  # noqa: E402
+from ionsieve.records import Candidate, Estimate, Measurement, RelaxedConfiguration, RunRecord  # noqa: E402
 from ionsieve.report import CampaignResults, load_results  # noqa: E402
 from ionsieve.verdicts import Outcome  # noqa: E402
 
@@ -58,17 +58,19 @@ def size_of(results: CampaignResults) -> list[str]:
     lengths = [r.summary.length_ps for r in runs if r.summary]
     measured = {m.candidate_id for m in results.measurements}
     potential = results.potential
+    span = " to ".join(f"{x:g}" for x in sorted({round(min(lengths, default=0), 1), round(max(lengths, default=0), 1)}))
     temperatures = sorted({m.temperature_K for m in results.measurements})
     lines = [
         f"**{results.name}**, potential {potential.name if potential else 'unknown'}: {len(runs)} runs of "
         f"{len(measured)} of {len(results.candidates)} candidates were finished and measured when this page was "
-        f"written: {sum(lengths):.0f} ps in all, {min(lengths, default=0):.1f} to {max(lengths, default=0):.1f} ps a "
-        f"run, at {', '.join(f'{t:g}' for t in temperatures) or 'no'} K.",
+        f"written: {sum(lengths):.0f} ps in all, {span} ps a run, at "
+        f"{', '.join(f'{t:g}' for t in temperatures) or 'no'} K.",
     ]
-    failed = [r for r in results.runs if r.outcome not in (Outcome.COMPLETED, Outcome.STOPPED_EARLY)]
+    ended = [(r.run.run_id, r) for r in results.runs] + [(m.run_id, m) for m in results.measurements]
+    failed = {name: e for name, e in ended if e.outcome not in (Outcome.COMPLETED, Outcome.STOPPED_EARLY)}
     if failed:
         lines.append("")
-        lines += [f"- {r.run.run_id}: {r.outcome.sentence} {r.reason}" for r in failed]
+        lines += [f"- {name}: {e.outcome.sentence} {e.reason}" for name, e in failed.items()]
     return lines
 
 
@@ -88,7 +90,7 @@ def contrasts_table(told: Sequence[Told]) -> list[str]:
             if t.expected_ratio is not None and t.log10_ratio is not None:
                 ratio += f" (proportional: {math.log10(t.expected_ratio):+.2f})"
             p = "-" if t.probability is None else f"{t.bound} {t.probability:.2f}".strip()
-            head = f"{contrast.title}: " if not i else ""
+            head = f"{contrast.title}<br>" if not i else ""
             lines.append(
                 f"| {head}{t.pair[0]} / {t.pair[1]} | {contrast.known if not i else ''} | {t.temperature_K:g} | "
                 f"{number(t.faster)} | {number(t.slower)} | "
@@ -98,13 +100,17 @@ def contrasts_table(told: Sequence[Told]) -> list[str]:
 
 
 def runs_table(
-    by_id: Mapping[str, Candidate], measurements: Sequence[Measurement], relaxed: Sequence[RelaxedConfiguration]
+    by_id: Mapping[str, Candidate],
+    measurements: Sequence[Measurement],
+    relaxed: Sequence[RelaxedConfiguration],
+    runs: Sequence[RunRecord],
 ) -> list[str]:
     """Return one line a measured run."""
     volume = {r.configuration_id: r.volume_change_percent for r in relaxed}
+    step = {r.run.run_id: r.summary.dt_fs for r in runs if r.summary}
     lines = [
-        "| candidate | family | atoms | T (K) | ps | ΔV (%) | hops | D* (10⁻⁶ cm²/s) | 1/H_R | flags |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| candidate | family | atoms | T (K) | ps | step (fs) | ΔV (%) | hops | D* (10⁻⁶ cm²/s) | 1/H_R | flags |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for m in sorted(measurements, key=lambda m: (by_id[m.candidate_id].family, m.candidate_id, m.temperature_K)):
         c = by_id[m.candidate_id]
@@ -112,6 +118,7 @@ def runs_table(
         haven = m.inverse_haven_ratio
         lines.append(
             f"| {c.realised_formula} | {c.family} | {c.n_atoms} | {m.temperature_K:g} | {m.length_ps:.1f} | "
+            f"{step.get(m.run_id, math.nan):g} | "
             f"{'-' if change is None else f'{change:+.1f}'} | {'-' if m.hops is None else m.hops} | "
             f"{number(m.tracer_diffusivity)} | {f'{haven.value:.2g}' if haven.is_value else '-'} | "
             f"{', '.join(f.value for f in m.flags) or '-'} |"
@@ -207,7 +214,12 @@ def page(all_results: Sequence[CampaignResults], out: Path, *, remarks: str, sof
             "",
             f"## Runs with {name}",
             "",
-            *runs_table(by_id, measured, [r for results in members for r in results.relaxed]),
+            *runs_table(
+                by_id,
+                measured,
+                [r for results in members for r in results.relaxed],
+                [r for results in members for r in results.runs],
+            ),
             "",
         ]
         for results in members:
