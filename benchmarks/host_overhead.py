@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -150,7 +151,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run all and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="8 systems, 200 steps")
-    parser.add_argument("--peer-python", help="an interpreter that has torch-sim-atomistic")
+    parser.add_argument(
+        "--peer-python",
+        default=os.environ.get("IONSIEVE_TORCH_SIM_PYTHON"),
+        help="an interpreter that has torch-sim-atomistic [default: $IONSIEVE_TORCH_SIM_PYTHON; none: no such row]",
+    )
     arguments = parser.parse_args(argv)
     systems, steps = (8, 200) if arguments.small else (SYSTEMS, STEPS)
     peer_steps = steps if arguments.small else 200
