@@ -131,6 +131,8 @@ def distill_family(
     campaign = Campaign.model_validate(store.campaign)
     teacher = load(campaign.potential)
     runs = teacher_runs(store, family)
+    measured = {run.name: measure_run(run, run.trajectory, campaign) for run in runs}
+    runs = _intact(runs, measured, family, say)
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)  # before any work is done
     trajectories = [run.trajectory for run in runs]
@@ -177,7 +179,7 @@ def distill_family(
     seconds = (seconds_per_step(teacher, runs), seconds_per_step(pupil, runs))
     say(f"{1e3 * seconds[0]:.1f} CPU ms a step and system with the teacher, {1e3 * seconds[1]:.1f} with the student")
 
-    known = {run.name: measure_run(run, run.trajectory, campaign).tracer_diffusivity for run in runs}
+    known = {run.name: measured[run.name].tracer_diffusivity for run in runs}
     examined = sorted(runs, key=lambda run: (not known[run.name].is_value, -run.record.run.temperature_K))
     examined = examined[: examine or len(runs)]
     told, pairs = _examine(examined, known, pupil, campaign, settings, out / "runs" / sha256[:12], say)
@@ -196,6 +198,32 @@ def distill_family(
         _long_runs(runs, load(chosen_potential), campaign, long_ps, out / "long", say)
     store.close()
     return verdict
+
+
+def _intact(runs: Sequence[TeacherRun], measured: Mapping[str, Transport], family: str, say: Say) -> list[TeacherRun]:
+    """Leave out runs whose crystal measuring found molten or broken: a melt is no lesson about the crystal.
+
+    Raises
+    ------
+    InputError
+        When none is left.
+    """
+    kept = []
+    for run in runs:
+        outcome, reason = measured[run.name].outcome, measured[run.name].reason
+        if outcome is Outcome.COMPLETED:
+            kept.append(run)
+        else:
+            say(f"{run.name} is left out: {outcome.sentence} {reason}")
+    if not kept:
+        raise InputError(
+            f"every run of the family {family!r} lost its framework",
+            key="--family",
+            found=family,
+            expected="a run in which the crystal stays a crystal",
+            remedy="run the campaign at lower temperatures",
+        )
+    return kept
 
 
 def _examine(
