@@ -189,3 +189,14 @@ def test_wrong_input_is_one_message_and_leaves_nothing(folder, tmp_path, capsys,
     assert {p: t for p, t in there().items() if "ledger" not in p.name} == {
         p: t for p, t in before.items() if "ledger" not in p.name
     }
+
+
+def test_a_folder_of_another_version_is_said_to_be_one(folder, tmp_path, capsys, monkeypatch):
+    from ionsieve.store import Store
+
+    campaign = Store.open(folder).campaign
+    monkeypatch.setattr(Store, "campaign", {**campaign, "transport": {"a_setting_of_later": 1}})
+    assert ionsieve(["rank", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert "frozen by another version" in said
+    assert "transport.a_setting_of_later" in said
