@@ -220,7 +220,7 @@ def test_poison_is_set_aside_after_three_deaths(tmp_path: Path, run_driver: Call
     assert any("quarantined" in line for line in told.story)
     store.close_ledger()
     assert len(list(store.keys("rank"))) == 1
-    (released,) = retry(folder)
+    (released,) = retry(folder).rows
     assert released.key == row.key
     assert store.ledger.get(row.key) is not None
 
@@ -353,7 +353,7 @@ def test_an_exception_is_tried_again_and_then_set_aside(tmp_path: Path, monkeypa
     assert "Traceback" in next((folder / "logs").glob("simulate-*.txt")).read_text()
     store.close_ledger()
     monkeypatch.undo()
-    assert len(retry(folder)) == 4
+    assert len(retry(folder).rows) == 4
     assert serial(folder).exit_code == 0
     assert not Store.open(folder).ledger.trouble([State.QUARANTINED])
 

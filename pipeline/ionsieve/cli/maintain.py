@@ -54,16 +54,19 @@ def register(app: typer.Typer) -> None:
             typer.Option("--chemistry", help="Also forget runs that melted or exploded."),
         ] = False,
     ) -> None:
-        """Give failed work another chance at the next resume."""
+        """Give failed work another chance: at the next resume, or at the end of the run that is on."""
         from ionsieve.errors import InputError
         from ionsieve.screening.maintenance import retry as release
 
         if not failed and not chemistry:
             raise InputError("say what to try again", expected="--failed, --chemistry or both")
-        rows = release(folder, chemistry=chemistry)
-        for row in rows[:20]:
+        done = release(folder, chemistry=chemistry)
+        if done.noted:
+            typer.echo("noted: the run that works on this folder tries it again when it has done the rest")
+            return
+        for row in done.rows[:20]:
             typer.echo(f"{row.stage} {row.label}: {row.reason or row.outcome}")
-        typer.echo(f"{len(rows)} released; `ionsieve resume {folder}` works on them")
+        typer.echo(f"{len(done.rows)} released; `ionsieve resume {folder}` works on them")
 
     @app.command(rich_help_panel="Campaigns")
     def cancel(folder: Folder) -> None:

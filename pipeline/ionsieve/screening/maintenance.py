@@ -7,27 +7,33 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ionsieve.screening import release
 from ionsieve.screening.driver import CANCEL
 from ionsieve.screening.facts import facts
-from ionsieve.screening.plan import ORDER, Plan
+from ionsieve.screening.plan import Plan
 from ionsieve.screening.status import read_status
 from ionsieve.store import DamagedError, Row, State, Store
+from ionsieve.store.address import is_key
 from ionsieve.store.envelope import references
 from ionsieve.store.folder import is_temporary, write_file
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["Cleaned", "cancel", "clean", "rebuild", "retry", "verify"]
+__all__ = ["Cleaned", "Retried", "cancel", "clean", "rebuild", "retry", "verify"]
 
 
-def retry(folder: str | Path, *, chemistry: bool = False) -> list[Row]:
-    """Let set-aside work be tried again at the next resume; return what was released.
+@dataclass(frozen=True)
+class Retried:
+    """What was released; `noted`: a run works on the folder, and will release it when it has nothing else to do."""
+
+    rows: tuple[Row, ...] = ()
+    noted: bool = False
+
+
+def retry(folder: str | Path, *, chemistry: bool = False) -> Retried:
+    """Let set-aside work be tried again: at the next resume, or at the end of the run that is on.
 
     Parameters
     ----------
@@ -35,54 +41,17 @@ def retry(folder: str | Path, *, chemistry: bool = False) -> list[Row]:
         The campaign's folder.
     chemistry
         Also forget runs that ended as chemistry (melted, exploded): they come out the same unless the program changed.
-
-    Raises
-    ------
-    InputError
-        When a run works on the folder.
     """
     store = Store.open(folder)
+    if read_status(folder).active is not None:
+        release.ask(store.folder, chemistry=chemistry)
+        return Retried(noted=True)
     with store.lock:
         try:
             store.events.open()
-            released = store.ledger.trouble([State.QUARANTINED], limit=10**9)
-            store.events.extend(
-                [("released", {"key": r.key, "stage": r.stage, "candidate": r.candidate}) for r in released]
-            )
-            for row in released:
-                shutil.rmtree(store.folder / "scratch" / row.key, ignore_errors=True)
-            store.ledger.write([Row(key=r.key, stage=r.stage, candidate=r.candidate, label=r.label) for r in released])
-            if chemistry:
-                failed = [
-                    r for r in store.ledger.trouble([State.FAILED], limit=10**9) if r.stage in ("relax", "simulate")
-                ]
-                dropped = _drop_with_dependents(store, [(r.stage, r.key) for r in failed])
-                store.events.extend([("released", {"key": k, "stage": s}) for s, k in dropped])
-                released += failed
-            return released
+            return Retried(tuple(release.release(store, chemistry=chemistry)))
         finally:
             store.close()
-
-
-def _drop_with_dependents(store: Store, doomed: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Discard records and everything that was computed from them; return what was dropped."""
-    dropped = list(doomed)
-    keys = {k for _, k in dropped}
-    for stage in ORDER:
-        for key in list(store.keys(stage)) if keys else ():
-            if key in keys:
-                continue
-            try:
-                request = store.request(key)
-            except DamagedError:
-                continue
-            if request is not None and keys.intersection(request.input_keys):
-                keys.add(key)
-                dropped.append((stage, key))
-    for stage, key in dropped:
-        store.discard(stage, key)
-    store.ledger.remove(keys)
-    return dropped
 
 
 def cancel(folder: str | Path, *, wait_s: float = 60.0) -> str:
@@ -128,6 +97,8 @@ def _size(path: Path) -> int:
 def clean(folder: str | Path, *, checkpoints: bool = False, outdated: bool = False) -> Cleaned:
     """Drop what nobody needs: leftovers of interrupted writes, set-aside damaged files, scratch of finished work.
 
+    While a run is on, what it may be writing stays: only scratch of finished work and damaged files are dropped.
+
     Parameters
     ----------
     folder
@@ -140,38 +111,58 @@ def clean(folder: str | Path, *, checkpoints: bool = False, outdated: bool = Fal
     Raises
     ------
     InputError
-        When a run works on the folder.
+        When a run works on the folder and checkpoints or records are to be dropped.
     """
     store = Store.open(folder)
+    if read_status(folder).active is not None and not checkpoints and not outdated:
+        (scratch, freed), (damaged, more) = _drop_scratch(store, finished_only=True), _drop_damaged(store)
+        return Cleaned(scratch, damaged=damaged, bytes_freed=freed + more)
     with store.lock:
         try:
-            freed = scratch = temporary = damaged = old = 0
-            root = store.folder / "scratch"
-            for path in list(root.iterdir()) if root.is_dir() else ():
-                finished = len(path.name) != 64 or store.has(path.name)
-                if finished or checkpoints:
-                    freed += _size(path)
-                    shutil.rmtree(path, ignore_errors=True)
-                    scratch += 1
-            for name in ("records", "files"):
-                top = store.folder / name
-                for path in [p for p in top.rglob("*") if is_temporary(p)] if top.is_dir() else ():
-                    freed += _size(path)
-                    path.unlink(missing_ok=True)
-                    temporary += 1
-            for name in ("damaged", "workers"):
-                if (store.folder / name).is_dir():
-                    damaged += (
-                        sum(1 for p in (store.folder / name).rglob("*") if p.is_file()) if name == "damaged" else 0
-                    )
-                    freed += _size(store.folder / name)
-                    shutil.rmtree(store.folder / name)
-            if outdated:
-                doomed = _outdated(store)
-                old = len(_drop_with_dependents(store, doomed)) if doomed else 0
+            scratch, freed = _drop_scratch(store, finished_only=not checkpoints)
+            temporary, more = _drop_temporary(store)
+            damaged, still_more = _drop_damaged(store)
+            freed += more + still_more
+            if (store.folder / "workers").is_dir():
+                shutil.rmtree(store.folder / "workers")
+            doomed = _outdated(store) if outdated else []
+            old = len(release.drop_with_dependents(store, doomed)) if doomed else 0
             return Cleaned(scratch, temporary, damaged, old, freed)
         finally:
             store.close()
+
+
+def _drop_scratch(store: Store, *, finished_only: bool) -> tuple[int, int]:
+    """Drop scratch folders; return how many, and the bytes. Others than those of requests (Dask's) go with the last."""
+    root, count, freed = store.folder / "scratch", 0, 0
+    running = store.lock.held is False
+    for path in list(root.iterdir()) if root.is_dir() else ():
+        request = is_key(path.name)
+        if (request and store.has(path.name)) or (not running and (not request or not finished_only)):
+            freed += _size(path)
+            shutil.rmtree(path, ignore_errors=True)
+            count += 1
+    return count, freed
+
+
+def _drop_temporary(store: Store) -> tuple[int, int]:
+    count, freed = 0, 0
+    for name in ("records", "files"):
+        top = store.folder / name
+        for path in [p for p in top.rglob("*") if is_temporary(p)] if top.is_dir() else ():
+            freed += _size(path)
+            path.unlink(missing_ok=True)
+            count += 1
+    return count, freed
+
+
+def _drop_damaged(store: Store) -> tuple[int, int]:
+    top = store.folder / "damaged"
+    if not top.is_dir():
+        return 0, 0
+    count, freed = sum(1 for p in top.rglob("*") if p.is_file()), _size(top)
+    shutil.rmtree(top, ignore_errors=True)
+    return count, freed
 
 
 def _outdated(store: Store) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from ionsieve.screening.funnel import FunnelSettings
 from ionsieve.screening.plan import Builders, Plan, Subject
 from ionsieve.screening.pool import Pool, SerialPool
 from ionsieve.screening.progress import Progress, make_progress
+from ionsieve.screening.release import release_if_asked
 from ionsieve.screening.retries import RunRules
 from ionsieve.store import Store
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["resume_campaign", "run_campaign", "run_plan"]
 
 STAGES = "ionsieve.stages:STAGES"
+CHECKED_BYTES = 500_000_000
+"""A ledger up to so large is looked through at a start (about a second)."""
 CLUSTERS_LOST = 5
 """How often a dead scheduler is replaced by a new one before giving up."""
 
@@ -229,20 +232,26 @@ def run_plan(
     with store.lock:
         try:
             _open_ledger(store)
+            release_if_asked(store)
             for attempt in range(CLUSTERS_LOST + 1):
                 place: Pool | None = None
                 try:
                     place = pool()
-                    driver = Driver(
-                        store,
-                        Plan(subjects, builders, funnel=funnel),
-                        place,
-                        rules=rules or RunRules(),
-                        progress=told,
-                        on_device=lambda stage: bool(table[stage].uses_device),
-                        many=lambda stage: getattr(table[stage], "run_many", None) is not None,
-                    )
-                    return driver.run()
+                    while True:
+                        driver = Driver(
+                            store,
+                            Plan(subjects, builders, funnel=funnel),
+                            place,
+                            rules=rules or RunRules(),
+                            progress=told,
+                            on_device=lambda stage: bool(table[stage].uses_device),
+                            many=lambda stage: getattr(table[stage], "run_many", None) is not None,
+                        )
+                        report = driver.run()
+                        released = release_if_asked(store) if report.status == "finished" else []
+                        if not released:
+                            return report
+                        told.note(f"{len(released)} released by `ionsieve retry`: trying again")
                 except TransientError as error:
                     if attempt == CLUSTERS_LOST:
                         raise
@@ -260,8 +269,8 @@ def _open_ledger(store: Store) -> None:
     fresh = not (store.folder / "ledger.sqlite").exists()
     try:
         ledger = store.ledger
-        if not fresh:
-            ledger.totals()
+        if not fresh and (store.folder / "ledger.sqlite").stat().st_size < CHECKED_BYTES:
+            ledger.check()
     except DataError:
         fresh = True
     if fresh and store.stages():

@@ -324,6 +324,22 @@ class Ledger:
         except sqlite3.Error as error:
             raise self._problem(error) from error
 
+    def check(self) -> None:
+        """Look through the file's structure.
+
+        Raises
+        ------
+        DataError
+            When it is broken.
+        """
+        found = self._query("PRAGMA quick_check(1)")
+        if found != [("ok",)]:
+            raise DataError(
+                f"the ledger is broken: {found[0][0] if found else 'no answer'}",
+                where=str(self.path),
+                remedy="delete ledger.sqlite and resume: it is made again from the files",
+            )
+
     def close(self) -> None:
         """Close the file."""
         if not self._closed:

@@ -9,8 +9,10 @@ import pytest
 
 from ionsieve.cli.app import run
 from ionsieve.screening.pool import SerialPool
+from ionsieve.screening.retries import RunRules
 from ionsieve.screening.run import run_plan
-from ionsieve.store import Row, State, Store
+from ionsieve.store import Request, Row, State, Store
+from ionsieve.testing import null_campaign as null
 from ionsieve.testing.null_campaign import NullBuilders, null_campaign, null_subjects
 
 STAGES = "ionsieve.testing.null_campaign:STAGES"
@@ -88,13 +90,58 @@ def test_clean_verify_and_cancel(folder: Path, capsys: pytest.CaptureFixture[str
     assert "nothing runs here" in capsys.readouterr().out
 
 
-def test_maintenance_is_refused_while_a_run_is_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_care_while_a_run_is_on_leaves_alone_what_it_may_be_writing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = Store.open(folder)
+    finished, open_work = next(iter(store.keys("simulate"))), "a" * 64
+    for name in (finished, open_work, "dask"):
+        (folder / "scratch" / name).mkdir(parents=True)
+    part = folder / "records" / "simulate" / "x.json.part-1-abc"
+    part.write_text("half")
     with store.lock:
         assert run(["status", str(folder)]) == 0
-        assert run(["clean", str(folder)]) == 2
-        assert run(["retry", str(folder), "--failed"]) == 2
-    assert "is working on this folder" in capsys.readouterr().err
+        assert run(["clean", str(folder)]) == 0
+        assert sorted(p.name for p in (folder / "scratch").iterdir()) == [open_work, "dask"]
+        assert part.exists()
+        for option in ("--checkpoints", "--outdated"):
+            assert run(["clean", str(folder), option]) == 2
+        assert "is working on this folder" in capsys.readouterr().err
+        assert run(["retry", str(folder), "--failed"]) == 0
+        assert "noted" in capsys.readouterr().out
+    assert run(["clean", str(folder)]) == 0
+    assert [p.name for p in (folder / "scratch").iterdir()] == [open_work]
+    assert not part.exists()
+
+
+def test_the_run_that_is_on_tries_again_what_was_released(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    campaign = null_campaign(2, steps=1, temperatures_K=(800.0,))
+    store = Store.create(tmp_path / "run", campaign)
+    whole, calls = null.STAGES["fit"].run, []
+
+    def fails_three_times(request: Request, store_: Store, deadline_s: float | None) -> object:
+        calls.append(request.key)
+        if len(calls) == 3:
+            assert run(["retry", str(store_.folder), "--failed"]) == 0
+        if len(calls) <= 3:
+            raise OSError("no")
+        return whole(request, store_, deadline_s)
+
+    monkeypatch.setattr(null.STAGES["fit"], "run", fails_three_times)
+    report = run_plan(
+        store,
+        null_subjects(campaign),
+        NullBuilders(campaign),
+        pool=lambda: SerialPool(store.folder, STAGES),
+        stages=STAGES,
+        rules=RunRules(wait_s=0.0),
+    )
+    assert "noted" in capsys.readouterr().out
+    assert report.exit_code == 0
+    assert not (store.folder / "retry").exists()
+    assert len(list(store.keys("fit"))) == 2
 
 
 def test_submit_dry_run_prints_every_script(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
