@@ -274,9 +274,14 @@ def _explain(item: Mapping[str, Any], problems: Problems, tree: Any, where: str)
         remedy = f"units belong to the key, not to the value: write {unit[0]}"
         if unit[1].lower() in ("c", "°c", "degc", "celsius") and name.endswith("_K"):
             remedy = f"did you mean {float(unit[0]) + 273.15:g} (= {unit[0]} °C)? Temperatures are in K"
+    elif item["type"] in ("int_type", "float_type") and re.fullmatch(_NUMBER, str(item["input"]).strip()):
+        remedy = f"a number stands without quotation marks: write {str(item['input']).strip()}"
     problems.add(message[:1].lower() + message[1:], **place, found=found, expected=meaning, remedy=remedy)
 
 
+_NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
+
+
 def _split_unit(text: str) -> tuple[str, str] | None:
-    match = re.fullmatch(r"\s*([-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*([A-Za-z°/Å]+)\s*", text)
+    match = re.fullmatch(rf"\s*({_NUMBER})\s*([A-Za-z°/Å]+)\s*", text)
     return (match[1], match[2]) if match else None

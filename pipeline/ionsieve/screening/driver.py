@@ -237,19 +237,17 @@ class Driver:
         """Fill the pool: as many bundles as it has places, and a few ahead."""
         self._waiting.wake(time.monotonic())
         capacity, one_group = self.pool.capacity(), self.pool.shared()
-        for device in (False, True):
-            places = capacity["device" if device else "cpu"]
+        for device in (None,) if one_group else (False, True):
+            places = capacity["cpu" if device is False else "device"]
             limit = places * (1 + self.rules.ahead)
             while self._waiting.ready(device=device):
-                used = sum(self._places.values()) if one_group else self._places[device]
+                used = sum(self._places.values()) if device is None else self._places[device]
                 if used >= limit:
                     break
-                tasks = self._waiting.next_bundle(
-                    device=device, places=places, one_group=one_group, alone=lambda task: self._of(task).alone
-                )
-                self._send(tasks, device)
+                self._send(self._waiting.next_bundle(device=device, places=places, alone=lambda t: self._of(t).alone))
 
-    def _send(self, tasks: list[Task], device: bool) -> None:
+    def _send(self, tasks: list[Task]) -> None:
+        device = self.on_device(tasks[0].stage)
         self._bundles += 1
         name = f"{tasks[0].stage}-{self._run_id}-{self._bundles}"
         bundle = Bundle(

@@ -1,13 +1,15 @@
 """The queue in front of the workers: which requests go out next, and how many in one bundle. Pure: no clock, no disk.
 
 Later stages go first: a candidate is finished rather than a hundred begun, so the table fills from the start, and the
-funnel learns early. Short requests are bundled, because handing one out costs more than answering it.
+funnel learns early. Short requests are bundled, because handing one out costs more than answering it; of them, a later
+stage waits until there is a bundle full, as long as an earlier one has work.
 """
 
 from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from collections.abc import Callable
 
 from ionsieve.screening.plan import ORDER, Task
@@ -31,13 +33,13 @@ class Waiting:
         self._rules = rules
         self._on_device = on_device
         self._many = many
-        self._ready: dict[bool, list[tuple[int, int, Task]]] = {True: [], False: []}
+        self._ready: dict[str, deque[Task]] = {}  # by stage, the latest first
         self._later: list[tuple[float, int, Task]] = []
         self._number = 0
         self._mean_s: dict[str, float] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, self._ready.values())) + len(self._later)
+        return len(self._later) + sum(map(len, self._ready.values()))
 
     def add(self, task: Task, *, not_before: float = 0.0, now: float = 0.0) -> None:
         """Queue a task, to go out at once or not before a time."""
@@ -45,17 +47,23 @@ class Waiting:
         if not_before > now:
             heapq.heappush(self._later, (not_before, self._number, task))
         else:
-            rank = -ORDER.index(task.stage) if task.stage in ORDER else 0
-            heapq.heappush(self._ready[self._on_device(task.stage)], (rank, self._number, task))
+            if task.stage not in self._ready:
+                names = sorted((*self._ready, task.stage), key=_depth)
+                self._ready = {name: self._ready.get(name, deque()) for name in names}
+            self._ready[task.stage].append(task)
 
     def wake(self, now: float) -> None:
         """Let those go out whose time has come."""
         while self._later and self._later[0][0] <= now:
             self.add(heapq.heappop(self._later)[2])
 
-    def ready(self, *, device: bool) -> bool:
-        """Whether a task could go out now."""
-        return bool(self._ready[device])
+    def _open(self, device: bool | None) -> dict[str, deque[Task]]:
+        """Return the queues that are not empty, of one kind of work or of both."""
+        return {s: q for s, q in self._ready.items() if q and (device is None or self._on_device(s) == device)}
+
+    def ready(self, *, device: bool | None = None) -> bool:
+        """Whether a task could go out now: one for a device, one for a CPU, or any."""
+        return bool(self._open(device))
 
     def took(self, stage: str, seconds: float) -> None:
         """Learn how long a request of a stage takes."""
@@ -63,40 +71,42 @@ class Waiting:
             old = self._mean_s.get(stage, seconds)
             self._mean_s[stage] = 0.9 * old + 0.1 * seconds
 
-    def next_bundle(self, *, device: bool, places: int, one_group: bool, alone: Callable[[Task], bool]) -> list[Task]:
+    def next_bundle(self, *, device: bool | None, places: int, alone: Callable[[Task], bool]) -> list[Task]:
         """Take the next bundle: tasks of one stage.
 
         Parameters
         ----------
         device
-            Which of the two queues.
+            Work for devices, work for CPUs, or either where one group of workers does both.
         places
             How many bundles run at a time there.
-        one_group
-            Whether CPU workers do both kinds of work.
         alone
             Whether a task must go out without companions.
         """
-        waiting = self._ready[device]
-        first = heapq.heappop(waiting)[2]
-        if alone(first):
-            return [first]
-        size = self._size(first.stage, len(waiting) + 1, device=device, places=places, one_group=one_group)
-        bundle = [first]
-        while waiting and len(bundle) < size:
-            task = waiting[0][2]
-            if task.stage != first.stage or alone(task):
-                break
-            bundle.append(heapq.heappop(waiting)[2])
+        queues = self._open(device)
+        grouped = device is True
+        full = (s for s, q in queues.items() if (grouped and self._many(s)) or len(q) >= self._most(s))
+        stage = next(full, next(iter(queues)))
+        queue = queues[stage]
+        share = math.ceil(len(queue) / max(1, 2 * places))  # leave some for the others, but not of next to nothing
+        if grouped and self._many(stage):
+            size = min(self._rules.device_bundle, share)
+        else:
+            size = min(self._most(stage), max(share, self._most(stage, self._rules.quick_s)))
+        bundle = [queue.popleft()]
+        while queue and len(bundle) < size and not alone(bundle[0]) and not alone(queue[0]):
+            bundle.append(queue.popleft())
         return bundle
 
-    def _size(self, stage: str, n: int, *, device: bool, places: int, one_group: bool) -> int:
-        """Return how many requests of a stage make a bundle, when `n` wait."""
-        rules, mean = self._rules, self._mean_s.get(stage)
-        share = math.ceil(n / max(1, 2 * places))  # leave some for the others
-        if device and not one_group and self._many(stage):
-            return min(rules.device_bundle, share)
+    def _most(self, stage: str, seconds: float | None = None) -> int:
+        """Return how many requests of a stage make so many seconds of work (a bundle, by default)."""
+        mean = self._mean_s.get(stage)
         if mean is None:
             return 1
-        mean = max(mean, 1e-4)
-        return max(1, min(rules.bundle_max, int(rules.bundle_s / mean), max(share, int(rules.quick_s / mean))))
+        seconds = self._rules.bundle_s if seconds is None else seconds
+        return max(1, min(self._rules.bundle_max, int(seconds / max(mean, 1e-4))))
+
+
+def _depth(stage: str) -> int:
+    """Later stages sort first."""
+    return -ORDER.index(stage) if stage in ORDER else 0

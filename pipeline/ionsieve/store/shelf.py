@@ -206,7 +206,8 @@ class Shelf:
         data = record.to_dict()
         scratch = self.folder / "scratch" / key
         moves = {}
-        for reference in env.references(data):
+        named = list(env.references(data))
+        for reference in named:
             source = self.folder / reference.path
             if scratch in source.parents:
                 moves[reference.path] = (source, source.name)
@@ -215,8 +216,9 @@ class Shelf:
         home = f"files/{request.stage}/{key}"
         for _, (source, name) in sorted(moves.items()):
             fs.link_file(source, self.folder / home / fs.safe_name(name, what="file's name"), sync=group is None)
-        data = env.relocate(data, {old: f"{home}/{name}" for old, (_, name) in moves.items()})
-        env.check_references(data, self.folder, request)
+        if named:
+            data = env.relocate(data, {old: f"{home}/{name}" for old, (_, name) in moves.items()})
+            env.check_references(data, self.folder, request)
         raw, digest = env.envelope(request, data)
         stored = Stored(request=request, data=data, digest=digest, path=path)
         if group is None:

@@ -176,3 +176,11 @@ def test_a_prototype_given_as_a_file_is_found_beside_the_campaign(tmp_path, monk
     monkeypatch.chdir(tmp_path / "elsewhere")
     found = expand(load_campaign(file).generate)
     assert [c.candidate_id for c in found] == ["Mine--undoped", "Mine--Cl_S-0.125"]
+
+
+def test_a_number_in_quotation_marks_is_named():
+    text = 'name: x\ngenerate: {recipes: [Na3OCl]}\nrelax:\n  max_steps: "50"\n  fmax_eV_per_A: 1e-2\n'
+    with pytest.raises(ProblemsError) as caught:
+        parse_campaign(text)
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.remedy) == ("relax.max_steps", "a number stands without quotation marks: write 50")

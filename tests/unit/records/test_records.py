@@ -1,5 +1,6 @@
 """Records go to JSON and back unchanged, and refuse what they must."""
 
+import json
 import math
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ionsieve.errors import DataError
-from ionsieve.records import Candidate, Configuration, CrystalStructure, Estimate, Run
+from ionsieve.records import Candidate, Configuration, CrystalStructure, Estimate, Frozen, Record, Run
 from ionsieve.verdicts import Flag, Verdict
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -99,3 +100,30 @@ def test_structure_conversions_agree():
     assert back.oxidation_states == s.oxidation_states
     assert back.site_labels == s.site_labels
     assert s.to_ase().get_volume() == pytest.approx(s.to_pymatgen().volume)
+
+
+@pytest.mark.parametrize("wrong", ["7", True, 2.5])
+def test_numbers_of_records_are_strict(wrong):
+    """DESIGN: records are strict. Texts and truth values are no numbers, and a fraction is no integer."""
+
+    class Inner(Frozen):
+        count: int
+        optional: int | None = None
+
+    class Outer(Record):
+        inner: Inner
+        many: tuple[int, ...] = ()
+        named: dict[str, int] = {}
+
+    good = {"inner": {"count": 7}, "many": [1, 2], "named": {"a": 1}}
+    assert Outer.model_validate(good).inner.count == 7
+    for bad in (
+        {"inner": {"count": wrong}},
+        {"inner": {"count": 7, "optional": wrong}},
+        {"inner": {"count": 7}, "many": [1, wrong]},
+        {"inner": {"count": 7}, "named": {"a": wrong}},
+    ):
+        with pytest.raises(ValidationError):
+            Outer.model_validate(bad)
+        with pytest.raises(DataError):
+            Outer.from_json(json.dumps(bad))

@@ -71,8 +71,8 @@ def ask(n: int, stage: str = "measure") -> Task:
     return Task(Request(stage, 1, parameters={"n": n}), "c", f"{stage}{n}")
 
 
-def take(waiting: Waiting, *, device: bool = False, places: int = 1, one_group: bool = True, alone=lambda task: False):
-    return waiting.next_bundle(device=device, places=places, one_group=one_group, alone=alone)
+def take(waiting: Waiting, *, device: bool | None = None, places: int = 1, alone=lambda task: False):
+    return waiting.next_bundle(device=device, places=places, alone=alone)
 
 
 def test_short_requests_are_bundled_and_long_ones_are_not() -> None:
@@ -86,8 +86,9 @@ def test_short_requests_are_bundled_and_long_ones_are_not() -> None:
     waiting.took("simulate", 60.0)
     for n in range(5):
         waiting.add(ask(n, "simulate"))
-    assert len(take(waiting, device=True)) == 1
-    assert len(take(waiting, device=True, one_group=False)) == 2  # a GPU moves many cells in one pass
+    waiting.took("measure", 1e6)
+    assert [t.stage for t in take(waiting, device=False)] == ["measure"]
+    assert [t.stage for t in take(waiting, device=True)] == ["simulate"] * 3  # a GPU moves many cells in one pass
 
 
 def test_later_stages_go_first_and_the_suspect_goes_alone() -> None:
@@ -107,7 +108,24 @@ def test_what_must_wait_goes_out_when_its_time_has_come() -> None:
     waiting.add(ask(0), not_before=10.0, now=8.0)
     assert len(waiting) == 1
     waiting.wake(9.9)
-    assert not waiting.ready(device=False)
+    assert not waiting.ready()
     waiting.wake(10.0)
     assert [t.label for t in take(waiting)] == ["measure0"]
+    assert len(waiting) == 0
+
+
+def test_of_short_requests_a_later_stage_waits_for_a_full_bundle() -> None:
+    waiting = queue()
+    for stage in ("generate", "measure"):
+        waiting.took(stage, 0.05)  # ten make a bundle
+    for n in range(30):
+        waiting.add(ask(n, "generate"))
+    for n in range(4):
+        waiting.add(ask(n))
+    assert [t.stage for t in take(waiting)] == ["generate"] * 10
+    for n in range(4, 20):
+        waiting.add(ask(n))
+    assert [t.stage for t in take(waiting)] == ["measure"] * 10
+    rest = [task.stage for _ in range(100) if waiting.ready() for task in take(waiting)]
+    assert sorted(rest) == ["generate"] * 20 + ["measure"] * 10  # what fills no bundle goes out at the end
     assert len(waiting) == 0
