@@ -40,6 +40,7 @@ Floats = NDArray[np.float64]
 _MARGIN_A2 = 1e-3  # a face may miss its condition by this much: the vertices then differ by some 1e-3 Å
 _SAME_PROBE_A = 1e-3
 _RUNAWAY_A = 0.6  # a cavity farther than this from its vertex belongs to other atoms
+_FLAT_A3 = 1e-2
 _DENSE = 60_000  # distances that are faster computed than looked up
 
 
@@ -136,6 +137,20 @@ def clearance(points: ArrayLike, positions: ArrayLike, cell: ArrayLike, radii: A
     return copies.clearance(np.asarray(points, dtype=np.float64).reshape(-1, 3))
 
 
+def _cross(u: Floats, v: Floats) -> Floats:
+    return np.stack([u[:, a] * v[:, b] - u[:, b] * v[:, a] for a, b in ((1, 2), (2, 0), (0, 1))], axis=1)
+
+
+def _equal_power(corners: Floats, radii: Floats) -> tuple[Floats, Floats]:
+    """Vertex of tetrahedra (M, 4, 3) with spheres (M, 4) grown by t, y0 + y1 t from the first corner."""
+    spokes = corners[:, 1:] - corners[:, :1]
+    terms = np.empty((len(radii), 3, 2))
+    terms[..., 0] = 0.5 * (np.einsum("mai,mai->ma", spokes, spokes) - radii[:, 1:] ** 2 + radii[:, :1] ** 2)
+    terms[..., 1] = radii[:, :1] - radii[:, 1:]
+    solved = np.linalg.solve(spokes, terms)
+    return np.asarray(solved[..., 0], dtype=np.float64), np.asarray(solved[..., 1], dtype=np.float64)
+
+
 class Skeleton:
     """The tetrahedra of one power diagram with all that follows from them, for any probe for which they hold.
 
@@ -153,19 +168,16 @@ class Skeleton:
         r = radii[d.vertex_atoms]
         corners = x[d.vertex_atoms] + d.vertex_images @ cell
         self._first, self._first_radius = corners[:, 0], r[:, 0]
-        spokes = corners[:, 1:] - corners[:, :1]
-        terms = np.empty((len(r), 3, 2))
-        terms[..., 0] = 0.5 * (np.einsum("mai,mai->ma", spokes, spokes) - r[:, 1:] ** 2 + r[:, :1] ** 2)
-        terms[..., 1] = r[:, :1] - r[:, 1:]
-        solved = np.linalg.solve(spokes, terms)
-        self._y0, self._y1 = solved[..., 0], solved[..., 1]
+        given = copies.positions[d.vertex_atoms] + d.vertex_images @ copies.cell
+        spokes = given[:, 1:] - given[:, :1]
+        volume = np.einsum("mi,mi->m", spokes[:, 0], _cross(spokes[:, 1], spokes[:, 2]))
+        given[np.abs(volume) < _FLAT_A3] = corners[np.abs(volume) < _FLAT_A3]  # coplanar: only displaced ones tell
+        both = _equal_power(np.concatenate([corners, given]), np.concatenate([r, r]))
+        (self._y0, node0), (self._y1, node1) = (np.split(y, 2) for y in both)
         self.hides_atoms = len(np.unique(d.vertex_atoms)) < len(x)
         self._set_conditions()
-        self._set_nodes()
+        self._set_nodes(given[:, 0], node0, node1)
         self._set_gates()
-
-    def _vertices(self, probe_A: float) -> Floats:
-        return np.asarray(self._first + self._y0 + probe_A * self._y1)
 
     def _set_conditions(self) -> None:
         """Power of the opposite atom less that of the vertex, m0 + m1 t, for the face behind each edge."""
@@ -178,16 +190,16 @@ class Skeleton:
         )
         self._m1 = -2.0 * (np.einsum("ei,ei->e", spoke, self._y1[own]) + rf - r0)
 
-    def _set_nodes(self) -> None:
+    def _set_nodes(self, corner: Floats, y0: Floats, y1: Floats) -> None:
         """Cavities: where the vertex has its own radius; the vertex itself where that runs away or is not free."""
-        y0, y1, r0 = self._y0, self._y1, self._first_radius
+        r0 = self._first_radius
         qa = np.einsum("mi,mi->m", y1, y1) - 1.0
         qb = np.einsum("mi,mi->m", y0, y1) - r0
         qc = np.einsum("mi,mi->m", y0, y0) - r0**2
         with np.errstate(divide="ignore", invalid="ignore"):
             root = np.sqrt(qb**2 - qa * qc)
             first, second = (-qb - root) / qa, (root - qb) / qa
-        vertices = self._vertices(self.probe_A)
+        vertices = corner + y0 + self.probe_A * y1
         usual = (qa < 0) & np.isfinite(first)
         swap = ~usual & (np.abs(second - self.probe_A) < np.abs(first - self.probe_A))
         s = np.where(swap, second, first)
@@ -210,7 +222,7 @@ class Skeleton:
         corners = copies.positions[d.edge_atoms] + d.edge_atom_images @ copies.cell  # as given, not displaced
         self._gate, self._gate_radius, _ = tangent_circle(corners, self.radii[d.edge_atoms])
         u, v = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        normal = np.stack([u[:, a] * v[:, b] - u[:, b] * v[:, a] for a, b in ((1, 2), (2, 0), (0, 1))], axis=1)
+        normal = _cross(u, v)
         here, there = d.edges[:, 0], d.edges[:, 1]
         self._shift = d.edge_images @ d.cell
         base = self._first + self._y0
