@@ -82,7 +82,7 @@ def gate_motion(
         y=Axis("", categories=tuple(shown)),
         series=tuple(series),
         rows=tuple(rows),
-        height=72 + 42 * len(shown),
+        height=72 + (26 + 7 * lanes) * len(shown),
     )
 
 
