@@ -191,12 +191,13 @@ def test_wrong_input_is_one_message_and_leaves_nothing(folder, tmp_path, capsys,
     }
 
 
-def test_a_folder_of_another_version_is_said_to_be_one(folder, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("command", ["rank", "resume"])
+def test_a_folder_of_another_version_is_said_to_be_one(folder, command, capsys, monkeypatch):
     from ionsieve.store import Store
 
     campaign = Store.open(folder).campaign
     monkeypatch.setattr(Store, "campaign", {**campaign, "transport": {"a_setting_of_later": 1}})
-    assert ionsieve(["rank", str(folder)]) == 2
+    assert ionsieve([command, str(folder)]) == 2
     said = capsys.readouterr().err
     assert "frozen by another version" in said
     assert "transport.a_setting_of_later" in said

@@ -10,3 +10,4 @@ from ionsieve.campaign.reading import find_campaign as find_campaign
 from ionsieve.campaign.reading import load_campaign as load_campaign
 from ionsieve.campaign.reading import located as located
 from ionsieve.campaign.reading import parse_campaign as parse_campaign
+from ionsieve.campaign.reading import thaw_campaign as thaw_campaign

@@ -14,12 +14,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from ionsieve import __version__
 from ionsieve.campaign.model import Campaign
-from ionsieve.errors import InputError, Problem, Problems, ProblemsError, nearest
+from ionsieve.errors import DataError, InputError, Problem, Problems, ProblemsError, nearest
 from ionsieve.generate.settings import Recipe
 from ionsieve.resources import data_folder
 
-__all__ = ["find_campaign", "load_campaign", "located", "parse_campaign"]
+__all__ = ["find_campaign", "load_campaign", "located", "parse_campaign", "thaw_campaign"]
 
 Location = tuple[str | int, ...]
 
@@ -165,6 +166,27 @@ def parse_campaign(text: str, *, where: str = "campaign", default_name: str = "c
             _explain(item, problems, tree, where)
         problems.throw()
         raise  # a validation error without a problem cannot happen; if it does, show it as it is
+
+
+def thaw_campaign(data: Mapping[str, Any], *, where: str) -> Campaign:
+    """Return the campaign that a results folder keeps as JSON.
+
+    Raises
+    ------
+    DataError
+        When another version of the program froze it and this one does not know its settings.
+    """
+    try:
+        return Campaign.model_validate(data)
+    except ValidationError as error:
+        wrong = [".".join(str(part) for part in e["loc"]) for e in error.errors(include_url=False)]
+        raise DataError(
+            "the campaign in this folder was frozen by another version of the program",
+            where=where,
+            found=", ".join(wrong[:5]),
+            expected=f"settings that ionsieve {__version__} knows",
+            remedy="use the version that ran it, or run campaign.yaml anew into another folder",
+        ) from error
 
 
 def _plain(node: Any) -> Any:

@@ -233,6 +233,6 @@ def _too_coarse(target: Target, counts: Counts | None, units: float, settings: S
     return (
         f"{where} cannot hold {target.composition[counts.worst]:g} {counts.worst} a formula unit within "
         f"{100 * settings.composition_tolerance:g} %: the nearest is {nearest:.4g} ({counts.n_atoms} atoms, "
-        f"{100 * counts.error:.2g} % off); {'take a larger matrix' if settings.matrix else 'raise max_atoms'}, raise "
+        f"{100 * counts.error:.3g} % off); {'take a larger matrix' if settings.matrix else 'raise max_atoms'}, raise "
         f"composition_tolerance, or ask for an amount like {nearest:.4g}"
     )

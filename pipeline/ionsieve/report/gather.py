@@ -8,11 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
 from ionsieve import __version__
-from ionsieve.campaign import Campaign
-from ionsieve.errors import DataError
+from ionsieve.campaign import Campaign, thaw_campaign
 from ionsieve.records import (
     CandidateEstimate,
     GeneratedCandidate,
@@ -50,7 +47,7 @@ def gather(folder: Path) -> CampaignResults:
         When another version froze its campaign.
     """
     store = Store.open(folder)
-    campaign = _frozen(store)
+    campaign = thaw_campaign(store.campaign, where=str(store.folder / "campaign.json"))
     request, complete, note = _question(store, campaign)
     keys = {name: tuple(value) for name, value in request.inputs.items() if not isinstance(value, str)}
     generated = _read(store, keys, "generate", GeneratedCandidate)
@@ -86,27 +83,6 @@ def gather(folder: Path) -> CampaignResults:
         complete=complete,
         note=note,
     )
-
-
-def _frozen(store: Store) -> Campaign:
-    """Return the folder's campaign.
-
-    Raises
-    ------
-    DataError
-        When another version of the program froze it and this one does not know its settings.
-    """
-    try:
-        return Campaign.model_validate(store.campaign)
-    except ValidationError as error:
-        wrong = [".".join(str(part) for part in e["loc"]) for e in error.errors(include_url=False)]
-        raise DataError(
-            "the campaign in this folder was frozen by another version of the program",
-            where=str(store.folder / "campaign.json"),
-            found=", ".join(wrong[:5]),
-            expected=f"settings that ionsieve {__version__} knows",
-            remedy="use the version that ran it, or run campaign.yaml anew into another folder",
-        ) from error
 
 
 def _read(store: Store, keys: Mapping[str, tuple[str, ...]], stage: str, kind: type[R]) -> list[R]:

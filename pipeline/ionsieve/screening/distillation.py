@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ionsieve.campaign import Campaign
+from ionsieve.campaign import Campaign, thaw_campaign
 from ionsieve.distill import DistillSettings, StudentVerdict, potential_for
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.errors import InputError
@@ -128,7 +128,7 @@ def distill_family(
 
     settings = settings or DistillSettings()
     store = Store.open(folder)
-    campaign = Campaign.model_validate(store.campaign)
+    campaign = thaw_campaign(store.campaign, where=str(store.folder / "campaign.json"))
     teacher = load(campaign.potential)
     runs = teacher_runs(store, family)
     measured = {run.name: measure_run(run, run.trajectory, campaign) for run in runs}

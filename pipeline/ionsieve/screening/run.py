@@ -159,11 +159,11 @@ def check(campaign: Campaign) -> list[Candidate]:
 
 def resume_campaign(folder: str | Path, **told: Any) -> RunReport:
     """Continue the campaign of a folder; parameters as in `run_campaign`."""
-    from ionsieve.campaign import Campaign
+    from ionsieve.campaign import thaw_campaign
 
     _serve_when_rank(folder, told.get("cluster"))
     store = Store.open(folder)
-    return _run_stored(store, Campaign.model_validate(store.campaign), **told)
+    return _run_stored(store, thaw_campaign(store.campaign, where=str(store.folder / "campaign.json")), **told)
 
 
 def _serve_when_rank(folder: str | Path, cluster: str | Path | None) -> None:
