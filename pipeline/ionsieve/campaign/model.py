@@ -6,6 +6,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from ionsieve.channels.settings import ChannelSettings
 from ionsieve.dynamics.settings import DynamicsSettings, RelaxSettings
@@ -117,8 +118,17 @@ class Campaign(Frozen):
             for room in ("transport", "ranking")
             if isinstance(data.get(room), dict) and key in data[room]
         }
-        if len(set(map(str, told.values()))) > 1:
-            raise ValueError(f"transport.{key} and ranking.{key} differ ({told}): write it once, under ranking")
+        first, *others = told.values() or [None]
+        if any(other != first for other in others):
+            raise PydanticCustomError(
+                "across_rooms",
+                "the temperature of use is said twice and differs",
+                {
+                    "key": f"transport.{key}",
+                    "found": " and ".join(f"{room} {value}" for room, value in told.items()),
+                    "remedy": f"write it once, as ranking.{key}",
+                },
+            )
         if told:
             value = next(iter(told.values()))
             data = {**data, **{room: {**(data.get(room) or {}), key: value} for room in ("transport", "ranking")}}
@@ -127,7 +137,11 @@ class Campaign(Frozen):
     @model_validator(mode="after")
     def _npt_has_a_length(self) -> Self:
         if self.relax.cell_policy == "npt" and not self.dynamics.npt_ps > 0:
-            raise ValueError("relax.cell_policy `npt` takes the mean cell of an NPT run: set dynamics.npt_ps, e.g. 5")
+            raise PydanticCustomError(
+                "across_rooms",
+                "relax.cell_policy `npt` takes the mean cell of an NPT run, which has no length",
+                {"key": "relax.cell_policy", "found": "dynamics.npt_ps: 0", "remedy": "set dynamics.npt_ps, e.g. 5"},
+            )
         return self
 
     @field_validator("name")

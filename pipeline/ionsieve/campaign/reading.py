@@ -207,6 +207,8 @@ def _deepest(errors: Sequence[Any]) -> Iterator[Any]:
     seen: set[tuple[Location, str]] = set()
     for item in sorted(errors, key=lambda e: -len(e["loc"])):
         place = tuple(p for p in item["loc"] if not _is_union_tag(p))
+        if item["type"] == "across_rooms":  # said of the whole campaign: the key that it is about stands inside
+            place = tuple(item["ctx"]["key"].split("."))
         if any(place == other[: len(place)] and place != other for other, _ in seen):
             continue
         if (place, item["msg"]) not in seen:
@@ -284,6 +286,9 @@ def _explain(item: Mapping[str, Any], problems: Problems, tree: Any, where: str)
     meaning = info.description or "" if info else ""
     if item["type"] == "missing":
         problems.add("required key is missing", **place, expected=meaning)
+        return
+    if item["type"] == "across_rooms":
+        problems.add(item["msg"], **place, found=item["ctx"]["found"], remedy=item["ctx"]["remedy"])
         return
     message = item["msg"].removeprefix("Value error, ")
     found = repr(item["input"]) if not isinstance(item["input"], (dict, list)) else ""

@@ -9,10 +9,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from typer._click.exceptions import ClickException
 
 from ionsieve import __version__
 from ionsieve.errors import IonsieveError
@@ -44,6 +43,9 @@ COMMANDS = (
 )
 
 EXIT_INTERRUPTED = 130
+
+#: What is wrong with a command line; where this class lives differs between typer's versions.
+_ClickException: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 app = typer.Typer(
     name="ionsieve",
@@ -83,7 +85,7 @@ def run(arguments: list[str] | None = None) -> int:
     except IonsieveError as error:
         typer.secho(str(error), fg=typer.colors.RED, err=True)
         return error.exit_code
-    except ClickException as error:
+    except _ClickException as error:
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):

@@ -184,3 +184,29 @@ def test_a_number_in_quotation_marks_is_named():
         parse_campaign(text)
     (problem,) = caught.value.problems
     assert (problem.key, problem.remedy) == ("relax.max_steps", "a number stands without quotation marks: write 50")
+
+
+@pytest.mark.parametrize(
+    ("more", "line", "key", "remedy"),
+    [
+        ("relax:\n  cell_policy: npt\n", 6, "relax.cell_policy", "set dynamics.npt_ps"),
+        (
+            "transport: {target_temperature_K: 310}\nranking: {target_temperature_K: 300}\n",
+            5,
+            "transport.target_temperature_K",
+            "write it once",
+        ),
+    ],
+)
+def test_what_two_rooms_contradict_has_a_line_and_a_key(more, line, key, remedy):
+    with pytest.raises((InputError, ProblemsError)) as caught:
+        parse_campaign(GOOD.strip() + "\n" + more, where="c.yaml")
+    said = str(caught.value)
+    assert f"c.yaml:{line}" in said
+    assert key in said
+    assert remedy in said
+
+
+def test_one_temperature_in_two_spellings_is_one_temperature():
+    text = GOOD.strip() + "\ntransport: {target_temperature_K: 300}\nranking: {target_temperature_K: 300.0}\n"
+    assert parse_campaign(text).ranking.target_temperature_K == 300.0
