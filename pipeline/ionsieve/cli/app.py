@@ -87,7 +87,7 @@ def run(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except _ClickException as error:
         error.show()
-        return error.exit_code
+        return int(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         typer.secho("interrupted; the same command continues where it stopped", fg=typer.colors.YELLOW, err=True)
         return EXIT_INTERRUPTED

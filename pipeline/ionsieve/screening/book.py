@@ -42,13 +42,13 @@ class Memory:
     trouble
         Of requests that were begun.
     took
-        Stage and seconds of every answer.
+        Stage and seconds of every answer, by key.
     """
 
     known: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     aside: dict[str, str] = field(default_factory=dict)
     trouble: dict[str, Trouble] = field(default_factory=dict)
-    took: list[tuple[str, float]] = field(default_factory=list)
+    took: dict[str, tuple[str, float]] = field(default_factory=dict)
 
 
 class Book:
@@ -95,7 +95,7 @@ class Book:
                     gone.append(row.key)
                     continue
                 memory.known[row.key] = row.facts
-                memory.took.append((row.stage, row.seconds))
+                memory.took[row.key] = (row.stage, row.seconds)
             elif row.deaths or row.attempts or row.slices:
                 memory.trouble[row.key] = Trouble.remembered(
                     rules, attempts=row.attempts, deaths=row.deaths, slices=row.slices, seconds=row.seconds

@@ -95,6 +95,7 @@ class Driver:
         self._trouble: dict[str, Trouble] = {}
         self._known: dict[str, Mapping[str, Any]] = {}
         self._aside: dict[str, str] = {}
+        self._spent: dict[str, float] = {}  # seconds of earlier processes, by key
         self._bundles = 0
         self._device_s = 0.0
         self._ranking = ""
@@ -115,8 +116,10 @@ class Driver:
         (self.store.folder / CANCEL).unlink(missing_ok=True)
         memory = self._book.remember(self.rules)
         self._known, self._aside, self._trouble = memory.known, memory.aside, memory.trouble
-        for stage, seconds in memory.took:
-            self._took(stage, seconds, seconds)
+        self._spent = {key: begun.seconds for key, begun in memory.trouble.items()}
+        self._spent |= {key: seconds for key, (_, seconds) in memory.took.items()}
+        for stage, seconds in memory.took.values():
+            self._waiting.took(stage, seconds)
         self._book.open(self._run_id, self.pool.describe())
         status = "interrupted"
         with _signals(self._on_signal):
@@ -198,11 +201,16 @@ class Driver:
         )
         self._book.flush(force=force, summary=getattr(self.progress, "summary", None))
 
-    def _took(self, stage: str, seconds: float, in_all: float) -> None:
-        """Learn what an answer cost: `seconds` now, `in_all` with its earlier slices."""
-        self._waiting.took(stage, in_all)
-        if self.on_device(stage):
-            self._device_s += seconds
+    def _charge(self, task: Task, seconds: float) -> list[Task]:
+        """Count device seconds of a learned answer; return what the funnel makes of the sum.
+
+        Answers of earlier processes are counted as they are learned again, so that a repeated command decides on the
+        same sums in the same rounds.
+        """
+        if not self.on_device(task.stage):
+            return []
+        self._device_s += seconds
+        return [] if self.plan.funnel is None else self.plan.spent(self._device_s / 3600)
 
     def _of(self, task: Task) -> Trouble:
         return self._trouble.get(task.key, Trouble())
@@ -220,10 +228,12 @@ class Driver:
                 if task.stage == "rank":
                     self._ranking = task.key
                 pending.extend(self.plan.learn(task, known))
+                pending.extend(self._charge(task, self._spent.pop(task.key, 0.0)))
             elif task.key in self._aside:
                 pending.extend(self.plan.abandon(task, self._aside.pop(task.key)))
             else:
                 self._asked.add(task.key)
+                pending.extend(self._charge(task, self._spent.pop(task.key, 0.0)))  # its slices so far
                 self.progress.asked(task.stage)
                 self._again(task)
         self._book.decisions(self.plan.decisions)
@@ -285,7 +295,7 @@ class Driver:
         self._asked.discard(task.key)
         trouble = self._trouble.pop(task.key, Trouble())
         row = self._book.finished(task, answer, trouble)
-        self._took(task.stage, answer.seconds, row.seconds)
+        self._waiting.took(task.stage, row.seconds)
         self.progress.done(task.stage, row.state, seconds=answer.seconds, steps=row.steps, ps=row.ps)
         if row.state is State.FAILED:
             self.progress.failed(task.label, answer.reason or answer.outcome)
@@ -294,9 +304,7 @@ class Driver:
         for parked in self._parked.pop(task.key, ()):
             self._again(parked)
         opened = self.plan.learn(task, answer.facts)
-        if self.plan.funnel is not None and self.on_device(task.stage):
-            opened += self.plan.spent(self._device_s / 3600)
-        self._ask(opened)
+        self._ask(opened + self._charge(task, answer.seconds))
 
     def _on_unfinished(self, task: Task, answer: Answer) -> None:
         if answer.seconds > 0:  # not one that the deadline left untouched

@@ -16,6 +16,7 @@ import pytest
 from ionsieve.errors import InputError, SetupError
 from ionsieve.screening import clusters
 from ionsieve.screening.clusters import check_workers, open_pool
+from ionsieve.screening.funnel import FunnelSettings
 from ionsieve.screening.pool import SerialPool
 from ionsieve.screening.profiles import Profile, SchedulerPlace, Tls
 from ionsieve.screening.progress import JsonLines, Plain, Quiet, estimate_left_s, make_progress, readable_time
@@ -269,3 +270,15 @@ def test_no_time_is_promised_before_a_run_has_ended() -> None:
     left = progress.left_s()
     assert left is not None
     assert left > 0
+
+
+def test_a_spent_budget_is_spent_for_a_repeated_command_too(store: Store) -> None:
+    told = FunnelSettings(top_k=1, budget=0.02 / 3600, draws=200)
+    first = run_here(store, funnel=told)
+    kept = {stage: set(store.keys(stage)) for stage in ("simulate", "fit", "rank")}
+    assert first.status == "finished"
+    assert 0 < len(kept["simulate"]) < 12  # the budget ended it
+    for _ in range(3):
+        again = run_here(Store.open(store.folder), funnel=told)
+        assert again.ranking == first.ranking
+        assert {stage: set(store.keys(stage)) for stage in kept} == kept
