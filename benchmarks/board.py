@@ -111,6 +111,16 @@ def machine() -> str:
     return f"{cpu}, {os.cpu_count()} logical cores, {platform.system()}; {', '.join(versions)}"
 
 
+def spaced(output: str) -> str:
+    """Return what was printed with an empty line around every table, without which Markdown shows none."""
+    lines: list[str] = []
+    for line in output.splitlines():
+        if lines and lines[-1].strip() and line.strip() and lines[-1].startswith("|") != line.startswith("|"):
+            lines.append("")
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def section(outcome: Outcome) -> str:
     """Return the Markdown of one benchmark."""
     verdict = "ran" if outcome.exit_code == 0 else f"**ended with exit code {outcome.exit_code}**"
@@ -125,7 +135,7 @@ def section(outcome: Outcome) -> str:
         "",
         f"Machine: {machine()}.",
         "",
-        outcome.output or "(printed nothing)",
+        spaced(outcome.output) or "(printed nothing)",
     ]
     if outcome.exit_code:
         lines += ["", "```", outcome.error[-1500:], "```"]

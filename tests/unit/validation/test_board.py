@@ -79,6 +79,11 @@ def test_a_failure_is_shown_and_the_rest_stays(folder):
     assert "| 1000 | 1 s | 2 s | 2.0 |" in text, "the section of a benchmark that was not run is kept"
 
 
+def test_tables_stand_apart():
+    assert board.spaced("size:\n| a |\n| - |\n| 1 |\ncommand") == "size:\n\n| a |\n| - |\n| 1 |\n\ncommand"
+    assert board.spaced("| a |\n\nend") == "| a |\n\nend"
+
+
 def test_a_benchmark_that_never_ends_is_stopped(folder):
     (folder / "slow.py").write_text('"""Slow."""\nimport time\n\n\ndef main():\n    time.sleep(60)\n\n\nmain()\n')
     outcome = board.run(folder / "slow.py", small=False, timeout_s=0.5)
