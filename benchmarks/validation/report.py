@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from contrasts import CONTRASTS, Told, compare, outcome_word  # noqa: E402
+from contrasts import CONTRASTS, Contrast, Told, compare, is_it, outcome_word  # noqa: E402
 from pairs import Pair, pairs_of, summarise  # noqa: E402
 
 from ionsieve.errors import IonsieveError  # noqa: E402
@@ -74,17 +74,32 @@ def size_of(results: CampaignResults) -> list[str]:
     return lines
 
 
-def contrasts_table(told: Sequence[Told]) -> list[str]:
-    """Return one line a contrast and temperature, and those that were not run."""
+def lost_sides(contrast: Contrast, by_id: Mapping[str, Candidate], lost: Mapping[str, Outcome]) -> list[str]:
+    """Return the sides of a contrast whose runs ended before anything could be measured, with how they ended."""
+    sides = {formula for pair in contrast.pairs for formula in pair}
+    return [
+        f"{formula} {outcome.value.replace('_', ' ')}"
+        for formula in sorted(sides)
+        for name, outcome in lost.items()
+        if name in by_id and is_it(by_id[name], formula, contrast.family)
+    ]
+
+
+def contrasts_table(told: Sequence[Told], by_id: Mapping[str, Candidate], lost: Mapping[str, Outcome]) -> list[str]:
+    """Return one line a contrast and temperature; those whose side was lost; and the names of those not run."""
     lines = [
         "| contrast | known | T (K) | D of the first (10⁻⁶ cm²/s) | D of the second | jumps | log10 ratio | "
         "P(as known) | outcome |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    absent = []
     for contrast in CONTRASTS:
         mine = [t for t in told if t.contrast is contrast]
-        if not mine:
-            lines.append(f"| {contrast.title} | {contrast.known} | - | - | - | - | - | - | not run |")
+        gone = lost_sides(contrast, by_id, lost)
+        if gone:
+            lines.append(f"| {contrast.title} | {contrast.known} | - | - | - | - | - | - | {', '.join(gone)} |")
+        elif not mine:
+            absent.append(contrast.title)
         for i, t in enumerate(mine):
             ratio = "-" if t.log10_ratio is None else f"{t.log10_ratio:+.2f} ± {t.error:.2f}"
             if t.expected_ratio is not None and t.log10_ratio is not None:
@@ -96,6 +111,8 @@ def contrasts_table(told: Sequence[Told]) -> list[str]:
                 f"{number(t.faster)} | {number(t.slower)} | "
                 f"{' / '.join('-' if n is None else str(n) for n in t.jumps)} | {ratio} | {p} | {outcome_word(t)} |"
             )
+    if absent:
+        lines += ["", f"Not run: {'; '.join(absent)}."]
     return lines
 
 
@@ -200,6 +217,13 @@ def page(all_results: Sequence[CampaignResults], out: Path, *, remarks: str, sof
         by_id = {c.candidate_id: c for results in members for c in results.candidates}
         measured = [m for results in members for m in results.measurements]
         told = compare(by_id.values(), measured)
+        seen = {m.run_id for m in measured}
+        lost = {
+            r.run.candidate_id: r.outcome
+            for results in members
+            for r in results.runs
+            if r.outcome is not Outcome.COMPLETED and r.run.run_id not in seen
+        }
         words = [outcome_word(t) for t in told]
         lines += [
             f"## Contrasts with {name}",
@@ -210,7 +234,7 @@ def page(all_results: Sequence[CampaignResults], out: Path, *, remarks: str, sof
             "to one and better. D is compared at the temperature of the runs, where nothing is extrapolated; several "
             "runs of one side are averaged. `<` is an upper limit (95 %), `~` an indication.",
             "",
-            *contrasts_table(told),
+            *contrasts_table(told, by_id, lost),
             "",
             f"## Runs with {name}",
             "",

@@ -206,4 +206,13 @@ def test_page_of_nothing_says_so(tmp_path):
         [CampaignResults(name="empty", ranking=ranking)], tmp_path / "v.md", remarks="", softening="", command=""
     )
     assert "0 runs of 0 of 0 candidates" in text
-    assert text.count("not run |") == len(c.CONTRASTS)
+    assert all(contrast.title in text.split("Not run: ")[1] for contrast in c.CONTRASTS)
+
+
+def test_a_side_that_melted_is_no_contrast_that_was_not_run():
+    melted = candidate("Na2.5Sr0.25OCl", "antiperovskite", {"Na": 2.5, "Sr": 0.25, "O": 1, "Cl": 1})
+    assert r.lost_sides(c.CONTRASTS[0], {"x": melted}, {"x": r.Outcome.MELTED}) == ["Na2.5Sr0.25OCl melted"]
+    assert r.lost_sides(c.CONTRASTS[4], {"x": melted}, {"x": r.Outcome.MELTED}) == []
+    table = "\n".join(r.contrasts_table([], {"x": melted}, {"x": r.Outcome.MELTED}))
+    assert "| Na2.5Sr0.25OCl melted |" in table
+    assert c.CONTRASTS[0].title not in table.split("Not run: ")[1]
