@@ -1,4 +1,4 @@
-"""A skipped check is no check: where `IONSIEVE_NO_SKIPS` is set (CI), a skip that is not expected is a failure."""
+"""For all tests. A skipped check is no check: with `IONSIEVE_NO_SKIPS` (CI) an unexpected skip is a failure."""
 
 import os
 import re
@@ -6,6 +6,11 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# how fast examples are drawn says something about the machine's load and nothing about the code
+settings.register_profile("ionsieve", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ionsieve")
 
 #: What no machine of CI can have: two packages that exclude ours, a second interpreter, a GPU's library, a mount.
 EXPECTED = re.compile(

@@ -53,6 +53,10 @@ class Outcome(_Sentence):
     QUARANTINED = "quarantined", "The work died repeatedly with the machine under it and was set aside."
 
 
+#: How molecular dynamics ends when the crystal did not survive its temperature: a finding about that temperature.
+BROKEN = frozenset({Outcome.MELTED, Outcome.EXPLODED, Outcome.POLYANION_BROKEN})
+
+
 class Verdict(_Sentence):
     """What kind of statement a measured number is."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ionsieve.verdicts import BROKEN
+
 __all__ = ["FAILED", "facts"]
 
 FAILED = "failed"
@@ -42,8 +44,9 @@ def _generated(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def _run(data: Mapping[str, Any]) -> dict[str, Any]:
     summary = data.get("summary") or {}
+    broken = data.get("outcome") in BROKEN  # goes on: the fit lists the temperature and leaves it out
     return {
-        "ok": _ok(data) and data.get("trajectory") is not None,
+        "ok": broken or (_ok(data) and data.get("trajectory") is not None),
         "steps": int(summary.get("steps") or 0),
         "ps": float(summary.get("length_ps") or 0.0),
     }

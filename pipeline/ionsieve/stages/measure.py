@@ -10,6 +10,7 @@ from ionsieve.errors import BugError
 from ionsieve.records import (
     Candidate,
     Configuration,
+    Estimate,
     GateMotion,
     GeneratedCandidate,
     Measurement,
@@ -19,7 +20,7 @@ from ionsieve.stages.base import Stage, input_key, plain
 from ionsieve.stages.simulate import lasting_bonds
 from ionsieve.store import Request, Store
 from ionsieve.transport.settings import TransportSettings
-from ionsieve.verdicts import Flag
+from ionsieve.verdicts import BROKEN, Flag, Verdict
 
 if TYPE_CHECKING:
     from ionsieve.trajectory.h5md import Trajectory
@@ -58,6 +59,9 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Meas
 
     del deadline_s
     record = store.need(input_key(request, "simulate"), RunRecord)
+    if record.outcome in BROKEN:
+        generated = store.need(input_key(request, "generate"), GeneratedCandidate)
+        return _broken(record, generated.candidate, generated.configurations[request.parameters["index"]])
     if record.trajectory is None:
         raise BugError(
             "a run without a trajectory cannot be measured", key=record.run.run_id, found=record.outcome.value
@@ -93,6 +97,40 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Meas
             trajectory, candidate, configuration, ChannelSettings.model_validate(request.settings["channels"])
         ),
         flags=tuple(dict.fromkeys((*record.flags, *result.flags, *_departures(trajectory, candidate, configuration)))),
+    )
+
+
+def _broken(record: RunRecord, candidate: Candidate, configuration: Configuration) -> Measurement:
+    """Return what a crystal that did not survive says about diffusion: nothing, with the reason."""
+    import numpy as np
+
+    structure, why = configuration.structure, record.reason or record.outcome.sentence
+    refused = {
+        key: Estimate.refused(key, why)
+        for key in (
+            "tracer_diffusivity",
+            "charge_diffusivity",
+            "conductivity",
+            "charge_conductivity",
+            "inverse_haven_ratio",
+        )
+    }
+    return Measurement(
+        run_id=record.run.run_id,
+        configuration_id=record.run.configuration_id,
+        candidate_id=record.run.candidate_id,
+        temperature_K=record.run.temperature_K,
+        mean_temperature_K=record.summary.mean_temperature_K if record.summary else None,
+        mobile_ion=candidate.mobile_ion,
+        mobile_charge=candidate.mobile_charge,
+        n_mobile=structure.symbols.count(candidate.mobile_ion),
+        volume_A3=float(abs(np.linalg.det(np.asarray(structure.lattice_A)))),
+        length_ps=record.summary.length_ps if record.summary else 0.0,
+        **refused,
+        verdict=Verdict.REFUSED,
+        outcome=record.outcome,
+        reason=why,
+        flags=record.flags,
     )
 
 

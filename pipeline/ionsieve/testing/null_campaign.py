@@ -246,7 +246,11 @@ def _measure(request: Request, store: Store, deadline_s: float | None) -> Record
     error = 0.15 + 0.5 * math.exp(-0.25 * (ln_d + 4.0)) if ln_d > -8 else 2.0
     noise = generator(content, "measure").normal()
     value = math.exp(ln_d + error * noise)
-    estimate = _lognormal("tracer_diffusivity", value, error)
+    melted = record.outcome is Outcome.MELTED
+
+    def told(quantity: str) -> Estimate:
+        return Estimate.refused(quantity, record.reason) if melted else _lognormal(quantity, value, error)
+
     return Measurement(
         run_id=record.run.run_id,
         configuration_id=record.run.configuration_id,
@@ -257,11 +261,13 @@ def _measure(request: Request, store: Store, deadline_s: float | None) -> Record
         n_mobile=1,
         volume_A3=64.0,
         length_ps=record.summary.length_ps,
-        tracer_diffusivity=estimate,
-        charge_diffusivity=_lognormal("charge_diffusivity", value, error),
-        conductivity=_lognormal("conductivity", value, error),
-        charge_conductivity=_lognormal("charge_conductivity", value, error),
+        tracer_diffusivity=told("tracer_diffusivity"),
+        charge_diffusivity=told("charge_diffusivity"),
+        conductivity=told("conductivity"),
+        charge_conductivity=told("charge_conductivity"),
         inverse_haven_ratio=Estimate.refused("inverse_haven_ratio", "null"),
+        outcome=record.outcome,
+        reason=record.reason,
     )
 
 
@@ -276,15 +282,20 @@ def _fit(request: Request, store: Store, deadline_s: float | None) -> Record:
     keys = request.inputs["measure"]
     measured = [store.need(k, Measurement) for k in ([keys] if isinstance(keys, str) else keys)]
     measured.sort(key=lambda m: m.run_id)
-    y = np.array([math.log(m.conductivity.value or 1e-30) for m in measured])
-    s = np.array([math.log((m.conductivity.high68 or 1.0) / (m.conductivity.value or 1.0)) for m in measured])
-    x = np.array([1 / K_B * (1 / 300.0 - 1 / m.temperature_K) for m in measured])
+    good = [m for m in measured if m.conductivity.is_value]
+    y = np.array([math.log(m.conductivity.value or 1e-30) for m in good])
+    s = np.array([math.log((m.conductivity.high68 or 1.0) / (m.conductivity.value or 1.0)) for m in good])
+    x = np.array([1 / K_B * (1 / 300.0 - 1 / m.temperature_K) for m in good])
     # Bayesian line with a prior on the barrier, 0.3 +- 0.1 eV: the shape of the transport room's posterior
     design = np.stack([np.ones_like(x), x], axis=1) / s[:, None]
     precision = design.T @ design + np.diag([1e-8, 1 / 0.1**2])
     mean = np.linalg.solve(precision, design.T @ (y / s) + np.array([0.0, 0.3 / 0.1**2]))
     std = math.sqrt(np.linalg.inv(precision)[0, 0])
-    sigma = _lognormal("conductivity", math.exp(float(mean[0])), std)
+    sigma = (
+        _lognormal("conductivity", math.exp(float(mean[0])), std)
+        if good
+        else Estimate.refused("conductivity", measured[0].reason)
+    )
     return CandidateEstimate(
         candidate_id=measured[0].candidate_id,
         mobile_ion="Na",
@@ -294,8 +305,9 @@ def _fit(request: Request, store: Store, deadline_s: float | None) -> Record:
         activation_energy=Estimate.refused("activation_energy", "null"),
         conductivity=sigma,
         tracer_diffusivity=Estimate.refused("tracer_diffusivity", "null"),
-        ln_sigma_mean=float(mean[0]),
-        ln_sigma_std=std,
+        ln_sigma_mean=float(mean[0]) if good else None,
+        ln_sigma_std=std if good else None,
+        outcome=Outcome.COMPLETED if good else measured[0].outcome,
     )
 
 
