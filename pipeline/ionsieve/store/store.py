@@ -42,6 +42,14 @@ def identity(campaign: Mapping[str, Any]) -> str:
     return content_key({k: v for k, v in campaign.items() if k not in _RUN_KEYS})
 
 
+def _frozen_identity(folder: Path) -> str | None:
+    try:
+        data = fs.read_json(folder / "campaign.json")
+    except FileNotFoundError:
+        return None
+    return identity(data) if isinstance(data, dict) else None
+
+
 class Store(Shelf):
     """A campaign's folder: a shelf of records with the campaign, the lock, the events and the ledger.
 
@@ -128,7 +136,9 @@ class Store(Shelf):
         """Let `campaign` into this folder: the same one, or, amended, another one."""
         name = identity(campaign)
         if self.campaign_id == name:
-            if shares != sorted(self._meta.get("share", [])):
+            if env.pretty(campaign) != env.pretty(self.campaign):  # another way of running: what is resumed follows it
+                self._freeze(campaign, source, shares)
+            elif shares != sorted(self._meta.get("share", [])):
                 self._meta["share"] = shares
                 self._share_paths, self._lenders = tuple(shares), None
                 fs.write_file(self.folder / "store.json", env.pretty(self._meta))
@@ -147,10 +157,14 @@ class Store(Shelf):
         self._freeze(campaign, source, shares)
 
     def _freeze(self, campaign: Mapping[str, Any], source: str, shares: list[str]) -> None:
+        """Write the campaign. A kill in between leaves the old one or the new one, never a folder of neither."""
+        name = identity(campaign)
+        if self._meta.get("campaign", name) != name:
+            fs.write_file(self.folder / "store.json", env.pretty({**self._meta, "next": name}))
         fs.write_file(self.folder / "campaign.json", env.pretty(campaign))
         if source:
             fs.write_file(self.folder / "campaign.yaml", source)
-        self._meta = {"ionsieve": "store", "layout": LAYOUT, "campaign": identity(campaign), "share": shares}
+        self._meta = {"ionsieve": "store", "layout": LAYOUT, "campaign": name, "share": shares}
         self._share_paths, self._lenders, self._campaign = tuple(shares), None, None
         fs.write_file(self.folder / "store.json", env.pretty(self._meta))
 
@@ -187,6 +201,8 @@ class Store(Shelf):
                     step(folder)
                 meta["layout"] = LAYOUT
                 fs.write_file(folder / "store.json", env.pretty(meta))
+        if (following := meta.pop("next", None)) is not None and _frozen_identity(folder) == following:
+            meta["campaign"] = following  # a kill came between the two files of an amendment
         store = cls(folder, meta)
         if lock is not None:
             store.lock = lock

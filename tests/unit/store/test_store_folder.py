@@ -161,6 +161,35 @@ def test_a_folder_belongs_to_one_campaign(store: Store) -> None:
     assert len(list((store.folder / "campaigns").iterdir())) == 1
 
 
+def test_another_way_of_running_is_what_is_resumed(store: Store) -> None:
+    Store.create(store.folder, {**CAMPAIGN, "run": {"workers": 7}}, source="name: toy # seven")
+    again = Store.open(store.folder)
+    assert again.campaign["run"] == {"workers": 7}
+    assert again.campaign_id == store.campaign_id
+    assert (store.folder / "campaign.yaml").read_text() == "name: toy # seven"
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3])
+def test_an_amendment_killed_at_any_file_leaves_one_of_the_two(
+    store: Store, writes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, real, left = {**CAMPAIGN, "seed": 2}, fs.write_file, [writes]
+
+    def dies(*told: object, **named: object) -> None:
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(*told, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fs, "write_file", dies)
+    with pytest.raises(KeyboardInterrupt):
+        Store.create(store.folder, other, amend=True)
+    monkeypatch.setattr(fs, "write_file", real)
+    assert Store.open(store.folder).campaign["seed"] in (1, 2)
+    assert Store.create(store.folder, other, amend=True).campaign["seed"] == 2
+    assert Store.open(store.folder).campaign["seed"] == 2
+
+
 def test_a_folder_is_made_and_amended_under_its_lock(store: Store) -> None:
     other = {**CAMPAIGN, "seed": 2}
     before = {p.name: p.read_bytes() for p in store.folder.iterdir() if p.name != "lock"}
