@@ -45,8 +45,8 @@ class RunRules:
     slice_s: float = 600.0
     deaths: int = 3
     attempts: int = 3
-    bundle_s: float = 0.5
-    quick_s: float = 0.1
+    bundle_s: float = 2.0
+    quick_s: float = 0.4
     bundle_max: int = 256
     device_bundle: int = 64
     ahead: int = 1

@@ -16,7 +16,7 @@ from ionsieve.screening.retries import (
 from ionsieve.screening.waiting import Waiting
 from ionsieve.store import Request
 
-RULES = RunRules(attempts=4, deaths=3, wait_s=1.0, wait_max_s=5.0)
+RULES = RunRules(attempts=4, deaths=3, wait_s=1.0, wait_max_s=5.0, bundle_s=0.5, quick_s=0.1)
 
 
 def test_each_failure_waits_twice_as_long_and_the_last_chance_starts_from_nothing() -> None:
