@@ -153,7 +153,7 @@ def test_ctrl_c_is_clean_and_resumable(tmp_path):
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
-    code, _, err = finished(process, timeout=60)
+    code, _, err = finished(process, timeout=240)
     assert code == 130
     assert "Traceback" not in err
     assert "continues where it stopped" in err
