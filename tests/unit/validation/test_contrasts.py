@@ -96,7 +96,9 @@ def test_every_contrast_is_in_the_campaign():
             assert len(found) == 1, f"{contrast.title}: {formula} is {found}"
 
 
-@pytest.mark.parametrize("name", ["antiperovskite", "vacancy", "bromide", "sulfide", "nasicon", "r2scan", "sevennet"])
+@pytest.mark.parametrize(
+    "name", ["antiperovskite", "vacancy", "bromide", "sulfide", "nasicon", "r2scan", "r2scan-1000", "sevennet"]
+)
 def test_every_candidate_of_a_short_campaign_is_a_side_of_a_contrast(name):
     sides = [(formula, contrast.family) for contrast in c.CONTRASTS for pair in contrast.pairs for formula in pair]
     for candidate in candidates_of(f"validation-{name}"):
