@@ -22,7 +22,8 @@ from ionsieve.screening.pool import SerialPool
 from ionsieve.screening.retries import RunRules
 from ionsieve.screening.run import run_plan
 from ionsieve.screening.status import candidate_status, read_status
-from ionsieve.store import State, Store
+from ionsieve.store import DamagedError, Request, State, Store
+from ionsieve.testing import null_campaign as null
 from ionsieve.testing.null_campaign import NullBuilders, null_campaign, null_subjects
 
 STAGES = "ionsieve.testing.null_campaign:STAGES"
@@ -266,6 +267,32 @@ def test_a_damaged_trajectory_is_found_by_its_reader(tmp_path: Path, undisturbed
     assert serial(folder).exit_code == 0
     assert results(folder) == undisturbed
     assert verify(folder) == []
+
+
+def test_an_input_that_is_damaged_again_and_again_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    make(folder, n=1, temperatures_K=(900.0, 1100.0))
+
+    def always_damaged(request: Request, store: Store, deadline_s: float | None) -> None:
+        raise DamagedError("the trajectory fails its digest", key=f"simulate/{request.inputs['simulate']}")
+
+    monkeypatch.setattr(null.STAGES["measure"], "run", always_damaged)
+    serial(folder, RunRules(attempts=3))
+    store = Store.open(folder)
+    aside = store.ledger.trouble([State.QUARANTINED])
+    assert {row.stage for row in aside} == {"measure"}
+    assert all("damaged 4 times" in row.reason for row in aside)
+    assert len(steps(folder)) == 2 * 4 * 3  # two runs of three steps, made four times each
+    assert read_status(folder).state == "finished"
+
+
+def test_work_that_was_asked_again_waits(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    make(folder, n=17)
+    serial(folder)
+    assert read_status(folder).state == "finished"
+    retry(folder, chemistry=True)
+    assert read_status(folder).state == "waiting"
 
 
 def test_verify_mends(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:

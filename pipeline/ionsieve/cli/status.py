@@ -129,7 +129,7 @@ def _table(status: Status) -> Any:
         parts.append(Text(f"{row.stage} {row.label}: {(row.reason or row.outcome).splitlines()[0]}", style="red"))
     if len(status.trouble) > 12:
         parts.append(Text(f"... and {len(status.trouble) - 12} more (--json lists them)", style="red"))
-    if status.state in ("interrupted", "cancelled"):
+    if status.state in ("interrupted", "cancelled") or (status.state == "waiting" and status.stages):
         parts.append(Text(f"continue with `ionsieve resume {status.folder}`", style="dim"))
     if any(str(r.state) == "quarantined" for r in status.trouble):
         parts.append(Text(f"try set-aside work again: `ionsieve retry {status.folder} --failed`", style="dim"))

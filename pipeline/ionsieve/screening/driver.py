@@ -325,11 +325,16 @@ class Driver:
         self.progress.note(f"{answer.reason}: computing it again")
         if stage:
             self.store.discard(stage, key, damaged=True)
-            self._book.forget(key)
         culprit = self.plan.task(key)
         if culprit is None:
             self._on_error(task, replace(answer, status="error"))
             return
+        retry = retries.after_damage(self._of(task), self.rules, reason=answer.reason)
+        if retry.aside:
+            self._follow(task, retry)
+            return
+        self._trouble[task.key] = retry.trouble
+        self._book.forget(key)  # also when it is only not to be seen from here: it is asked again
         first = key not in self._parked
         self._parked[key].append(task)
         self._book.state(task, State.WAITING, self._of(task))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-__all__ = ["Retry", "RunRules", "Trouble", "after_busy", "after_error", "after_loss", "after_slice"]
+__all__ = ["Retry", "RunRules", "Trouble", "after_busy", "after_damage", "after_error", "after_loss", "after_slice"]
 
 ORPHANED = 20
 """How often work may be lost before it began; a worker that dies so often in a row cannot start."""
@@ -70,8 +70,9 @@ class Trouble:
         It goes out without companions: it may have killed its worker.
     fresh
         Its next attempt starts from an empty scratch folder.
-    busy, orphaned
-        Times its scratch folder was locked, and times it was lost before it began.
+    busy, orphaned, damaged
+        Times its scratch folder was locked, times it was lost before it began, and times that an input of it failed
+        its digest.
     """
 
     attempts: int = 0
@@ -82,6 +83,7 @@ class Trouble:
     fresh: bool = False
     busy: int = 0
     orphaned: int = 0
+    damaged: int = 0
 
     @classmethod
     def remembered(cls, rules: RunRules, *, attempts: int, deaths: int, slices: int, seconds: float) -> Trouble:
@@ -146,6 +148,14 @@ def after_loss(trouble: Trouble, rules: RunRules, *, guilty: bool, begun: bool, 
     if trouble.orphaned >= ORPHANED:
         return Retry(trouble, aside=f"lost {trouble.orphaned} times before it began, last: {reason or 'no reason'}")
     return Retry(trouble, rules.wait(trouble.orphaned - 1))
+
+
+def after_damage(trouble: Trouble, rules: RunRules, *, reason: str) -> Retry:
+    """An input of it was damaged or gone; it waits until that is computed again, but not for ever."""
+    trouble = replace(trouble, damaged=trouble.damaged + 1)
+    if trouble.damaged > rules.attempts:
+        return Retry(trouble, aside=f"an input was damaged {trouble.damaged} times: {reason}")
+    return Retry(trouble)
 
 
 def after_busy(trouble: Trouble, rules: RunRules) -> Retry:

@@ -58,14 +58,15 @@ class Status:
 
     @property
     def state(self) -> str:
-        """``running``, ``finished``, ``cancelled``, ``interrupted`` or ``waiting`` (nothing has run yet)."""
+        """``running``, ``finished``, ``cancelled``, ``interrupted`` or ``waiting`` (there is work that nobody does)."""
         if self.active is not None:
             return "running"
-        if self.stages.get("rank", {}).get("done"):
-            open_work = sum(c.get("waiting", 0) + c.get("running", 0) for c in self.stages.values())
-            if not open_work:
-                return "finished"
-        return str(self.run.get("status") or ("interrupted" if self.stages else "waiting"))
+        rank = self.stages.get("rank", {})
+        open_work = sum(c.get("waiting", 0) + c.get("running", 0) for c in self.stages.values())
+        if (rank.get("done") or rank.get("quarantined")) and not open_work:
+            return "finished"
+        status = str(self.run.get("status") or ("interrupted" if self.stages else "waiting"))
+        return "waiting" if status == "finished" else status  # finished once; something was asked again since
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
