@@ -80,13 +80,18 @@ def _parsed(text: str) -> Mapping[str, Any]:
     return parsed
 
 
-def plain(*parts: Frozen, exclude: frozenset[str] = frozenset(), **named: Frozen) -> Mapping[str, Any]:
-    """Return settings as plain JSON: equal settings give the same object, so that an address writes them out once."""
+def plain(
+    *parts: Frozen, include: frozenset[str] | None = None, exclude: frozenset[str] = frozenset(), **named: Frozen
+) -> Mapping[str, Any]:
+    """Return settings as plain JSON: equal settings give the same object, so that an address writes them out once.
+
+    `include` and `exclude` name what a stage is told of its room's settings: its own, and no others.
+    """
     if named:
         texts = (f"{json.dumps(name)}:{part.model_dump_json()}" for name, part in named.items())
         return _parsed("{" + ",".join(texts) + "}")
     (only,) = parts
-    return _parsed(only.model_dump_json(exclude=set(exclude)))
+    return _parsed(only.model_dump_json(include=None if include is None else set(include), exclude=set(exclude)))
 
 
 def potential_preimage(settings: PotentialSettings) -> Mapping[str, Any]:

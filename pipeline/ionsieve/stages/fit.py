@@ -8,7 +8,7 @@ from ionsieve.campaign import Campaign
 from ionsieve.records import CandidateEstimate, Measurement
 from ionsieve.stages.base import Stage, input_keys, plain
 from ionsieve.store import Request, Store
-from ionsieve.transport.settings import TransportSettings
+from ionsieve.transport.settings import FIT, TransportSettings
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
 
@@ -22,7 +22,7 @@ def request(measure_keys: Sequence[str], campaign: Campaign) -> Request:
         NAME,
         PHYSICS,
         inputs={"measure": sorted(measure_keys)},
-        settings=plain(campaign.transport),
+        settings=plain(campaign.transport, include=FIT),
     )
 
 
@@ -33,7 +33,10 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Cand
     del deadline_s
     measurements = [store.need(key, Measurement) for key in input_keys(request, "measure")]
     measurements.sort(key=lambda m: (m.temperature_K, m.run_id))
-    return estimate_candidate(measurements, settings=TransportSettings.model_validate(request.settings))
+    estimate = estimate_candidate(measurements, settings=TransportSettings.model_validate(request.settings))
+    return estimate.model_copy(
+        update={"settings": dict(request.settings)}
+    )  # what it was told, without others' defaults
 
 
 STAGE = Stage(NAME, PHYSICS, CandidateEstimate, run)

@@ -19,7 +19,7 @@ from ionsieve.records import (
 from ionsieve.stages.base import Stage, input_key, plain
 from ionsieve.stages.simulate import lasting_bonds
 from ionsieve.store import Request, Store
-from ionsieve.transport.settings import TransportSettings
+from ionsieve.transport.settings import MEASURE, TransportSettings
 from ionsieve.verdicts import BROKEN, Flag, Verdict
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def request(simulate_key: str, generate_key: str, index: int, campaign: Campaign
         PHYSICS,
         inputs={"simulate": simulate_key, "generate": generate_key},
         parameters={"index": index},
-        # the temperature of use belongs to the fit, the thresholds to the sieve: neither changes a measurement
+        # the thresholds belong to the sieve: they change no measurement
         settings={
-            "transport": plain(campaign.transport, exclude=frozenset({"target_temperature_K"})),
+            "transport": plain(campaign.transport, include=MEASURE),
             "channels": plain(campaign.sieve, exclude=THRESHOLDS),
         },
     )
@@ -93,6 +93,7 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Meas
         configuration_id=record.run.configuration_id,
         candidate_id=record.run.candidate_id,
         mean_temperature_K=record.summary.mean_temperature_K if record.summary else None,
+        settings=dict(request.settings["transport"]),
         gates=_gates(
             trajectory, candidate, configuration, ChannelSettings.model_validate(request.settings["channels"])
         ),

@@ -11,7 +11,7 @@ from ionsieve.records import Candidate, GeneratedCandidate, Record, RelaxedConfi
 from ionsieve.stages.base import Stage, check_potential, input_key, plain, potential_preimage
 from ionsieve.stages.relax import identify, potential_settings
 from ionsieve.store import Request, Store
-from ionsieve.transport.settings import TransportSettings
+from ionsieve.transport.settings import RUNNING_ERROR, TransportSettings
 from ionsieve.verdicts import Flag
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _own_settings(campaign: Campaign, family: str) -> Mapping[str, Any]:
             asked["guards"] = {k: v for k, v in asked["guards"].items() if k not in COMMITTEE}
         own: dict[str, Any] = {"dynamics": asked, "potential": potential_preimage(campaign.potential)}
         if early:  # when a run ends is then a matter of how its diffusivity is measured
-            own["transport"] = plain(campaign.transport, exclude=frozenset({"target_temperature_K"}))
+            own["transport"] = plain(campaign.transport, include=RUNNING_ERROR)
         held[1][family] = own
     return held[1][family]
 

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from ionsieve.records.base import Frozen
 
-__all__ = ["TransportSettings"]
+__all__ = ["FIT", "MEASURE", "RUNNING_ERROR", "TransportSettings"]
 
 
 class TransportSettings(Frozen):
@@ -217,3 +217,44 @@ class TransportSettings(Frozen):
         if self.upper_limit_below_n_eff > self.indicative_below_n_eff:
             raise ValueError("upper_limit_below_n_eff must not exceed indicative_below_n_eff")
         return self
+
+
+#: What each question depends on: these alone stand in its address, so that another fit repeats no measurement and
+#: another measurement no dynamics. A setting may stand in several.
+FIT = frozenset(
+    {
+        "target_temperature_K",
+        "min_temperatures",
+        "min_inverse_span_per_K",
+        "curvature_sigmas",
+        "assumed_Ea_eV",
+        "assumed_Ea_std_eV",
+        "lowest_Ea_eV",
+        "configuration_spread_ln",
+        "configuration_spread_weight",
+        "phase_volume_percent",
+        "phase_expansion_per_K",
+        "phase_shape",
+        "phase_heat_ratio",
+        "phase_core_shift",
+        "phase_order_ratio",
+        "lindemann_max",
+    }
+)
+MEASURE = (frozenset(TransportSettings.model_fields) - FIT) | {"lindemann_max"}
+#: How well the diffusivity of a run under way is known (`relative_error`), which may end it.
+RUNNING_ERROR = frozenset(
+    {
+        "min_lag_ps",
+        "jump_length_A",
+        "default_jump_length_A",
+        "window_start_gain",
+        "window_start_max_fraction",
+        "window_end_fraction",
+        "beta_low",
+        "beta_refused",
+        "disagreement_factor",
+        "upper_limit_below_n_eff",
+        "indicative_below_n_eff",
+    }
+)
