@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from ionsieve.errors import InputError
 from ionsieve.report.exports.select import choose
 from ionsieve.report.sheet import SheetSettings, sheet_view, weigh, write_sheets
-from ionsieve.report.sheet.balance import balance
+from ionsieve.report.sheet.balance import _contents, balance
 from ionsieve.report.sheet.families import FAMILIES, family
 from ionsieve.report.sheet.writing import sheet_csv
 from ionsieve.resources import data_folder
@@ -140,6 +140,41 @@ def test_excess_and_purity_change_what_is_weighed_as_on_the_sheet():
 def test_an_excess_of_what_is_not_weighed_is_refused():
     with pytest.raises(InputError, match="Li2CO3 is not weighed"):
         weigh({"Na": 3, "P": 1, "S": 4}, "Na3PS4", family("sulfide"), batch_g=5, excess_wt_percent={"Li2CO3": 10})
+
+
+def sheet_mass(precursor: str) -> float:
+    batch = weigh(
+        {"Na": 1, "Mg": 1, "Ca": 1, "S": 1, "Cl": 1, "O": 1},
+        "x",
+        family("nasicon"),
+        batch_g=1.0,
+        precursors=(precursor, *(s for s in ("Na", "Mg", "Ca", "S", "Cl"))),
+    )
+    return next(w.molar_mass_g_per_mol for w in batch.weighings if w.precursor == precursor)
+
+
+WATER = mass(H=2, O=1)
+
+
+@pytest.mark.parametrize("written", ["Na2CO3.10H2O", "Na2CO3·10H2O", "Na2CO3 * 10 H2O", "Na2CO3(H2O)10"])
+def test_water_of_crystallisation_is_weighed_however_it_is_written(written):
+    assert sheet_mass(written) == pytest.approx(Na2CO3 + 10 * WATER, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("written", "atoms"),
+    [
+        ("MgCl2.6H2O", {"Mg": 1, "Cl": 2, "H": 12, "O": 6}),
+        ("MgCl2.H2O", {"Mg": 1, "Cl": 2, "H": 2, "O": 1}),
+        ("CaSO4.0.5H2O", {"Ca": 1, "S": 1, "H": 1, "O": 4.5}),
+        ("Mg5(CO3)4(OH)2.4H2O", {"Mg": 5, "C": 4, "O": 18, "H": 10}),
+        ("4MgCO3.Mg(OH)2.4H2O", {"Mg": 5, "C": 4, "O": 18, "H": 10}),
+        ("Li1.3Al0.3Ti1.7(PO4)3", {"Li": 1.3, "Al": 0.3, "Ti": 1.7, "P": 3, "O": 12}),
+        ("Li0.5H2O", {"Li": 0.5, "H": 2, "O": 1}),
+    ],
+)
+def test_the_dot_of_an_adduct_is_told_from_a_decimal_point(written, atoms):
+    assert _contents(written) == pytest.approx(atoms)
 
 
 def test_a_missing_element_is_named():

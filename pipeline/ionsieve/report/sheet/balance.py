@@ -9,6 +9,7 @@ Masses       m_i = n x_i M_i (1 + excess_i) / purity_i with n = batch / M(target
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -126,6 +127,8 @@ def balance(
 def _contents(formula: str) -> dict[str, float]:
     """Return the elements of a precursor and their amounts.
 
+    Adducts are written with a dot, as on the bottle, or in parentheses: Na2CO3.10H2O, Na2CO3·10H2O, Na2CO3(H2O)10.
+
     Raises
     ------
     InputError
@@ -133,16 +136,50 @@ def _contents(formula: str) -> dict[str, float]:
     """
     from pymatgen.core import Composition, Element
 
+    found: dict[str, float] = {}
     try:
-        found = {str(e): float(a) for e, a in Composition(formula).items()}
+        for times, part in _adducts(formula):
+            for e, a in Composition(part).items():
+                found[str(e)] = found.get(str(e), 0.0) + times * float(a)
         known = found and all(Element.is_valid_symbol(symbol) for symbol in found)
     except ValueError:
         known = False
     if not known:
         raise InputError(
-            f"{formula!r} is no chemical formula", key="--precursor", expected="a formula such as Na2CO3 or NH4H2PO4"
+            f"{formula!r} is no chemical formula",
+            key="--precursor",
+            expected="a formula such as Na2CO3 or NH4H2PO4, with its water as in Na2CO3.10H2O or Na2CO3(H2O)10",
         )
     return found
+
+
+#: The last full stop before water, or one before a capital, parts an adduct; any other is a decimal point.
+_WATER = re.compile(r"(?P<salt>.*?[A-Za-z0-9)])\.(?P<times>\d*\.?\d*)H2O")
+
+
+def _adducts(formula: str) -> list[tuple[float, str]]:
+    """Return (multiple, formula) of the parts of an adduct; a formula without a dot is one part.
+
+    A full stop may be a decimal point as well. Before water at the end it is not (MgCl2.6H2O), except after an element
+    and 0 (Li0.5H2O); before any other number it is (Li1.3Al0.3Ti1.7(PO4)3).
+    """
+    text = re.sub(r"[·•⋅∙*]", "*", formula.replace(" ", ""))
+    water = _WATER.fullmatch(text)
+    if water and "*" not in water["times"] and not re.search(r"[A-Za-z)]0$", water["salt"]):
+        text = f"{water['salt']}*{water['times']}H2O"
+    parts = []
+    for part in re.sub(r"\.(?=[A-Z(])", "*", text).split("*"):
+        times, rest = re.fullmatch(r"(\d+\.?\d*|\.\d+)?(.*)", part).groups()  # type: ignore[union-attr]
+        parts.append((float(times) if times else 1.0, rest))
+    if not all(rest for _, rest in parts):
+        raise ValueError(f"an empty part in {formula}")
+    return parts
+
+
+def _molar_mass(formula: str) -> float:
+    from pymatgen.core import Composition
+
+    return float(Composition(_contents(formula)).weight)
 
 
 def weigh(
@@ -180,7 +217,7 @@ def weigh(
     moles = batch_g / molar
     rows = []
     for name, x in amounts.items():
-        M = float(Composition(name).weight)
+        M = _molar_mass(name)
         stoichiometric = moles * x * M
         extra, pure = excess.get(name, 0.0), purity.get(name, 100.0)
         rows.append(
