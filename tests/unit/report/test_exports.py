@@ -246,9 +246,37 @@ def test_the_crate_describes_every_file_with_its_digest(results, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / "mine.txt").write_text("x")
-    with pytest.raises(InputError, match="holds other files"):
+    with pytest.raises(InputError, match="did not write"):
         export(results, "ro-crate", other)
     assert (other / "mine.txt").exists()
+
+
+def test_a_crate_of_somebody_else_and_files_beside_ours_are_left_alone(results, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "ro-crate-metadata.json").write_text(json.dumps({"@graph": [{"@id": "./", "@type": "Dataset"}]}))
+    (folder,) = export(results, "ro-crate", tmp_path / "crate", top=1)
+    (folder / "notes.txt").write_text("mine")
+    for place in (theirs, folder):
+        before = sorted(place.rglob("*"))
+        with pytest.raises(InputError, match="did not write"):
+            export(results, "ro-crate", place, top=1)
+        assert sorted(place.rglob("*")) == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["crate", "theirs"]
+
+
+def test_an_earlier_crate_stays_when_the_new_one_cannot_be_written(results, tmp_path, monkeypatch):
+    (folder,) = export(results, "ro-crate", tmp_path / "crate", top=1)
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("ionsieve.report.exports.tables.write_json", full)
+    with pytest.raises(OSError, match="no space"):
+        export(results, "ro-crate", folder, top=1)
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["crate"]
 
 
 def test_rocrate_reads_the_crate(results, tmp_path):

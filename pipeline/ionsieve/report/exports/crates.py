@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from ionsieve import __version__
 from ionsieve.errors import InputError
@@ -112,22 +111,51 @@ def _root(results: CampaignResults, when: str, parts: list[dict[str, str]]) -> d
     }
 
 
+def _only_ours(path: Path) -> bool:
+    """Whether the folder is a crate of this program and holds nothing but what that crate lists."""
+    try:
+        graph = json.loads((path / "ro-crate-metadata.json").read_text(encoding="utf-8"))["@graph"]
+        told = {str(entity["@id"]): entity for entity in graph}
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    ours = told.get("ro-crate-metadata.json", {}).get("sdPublisher") == {"@id": "#ionsieve"} and "#ionsieve" in told
+    files = {file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()}
+    return ours and files <= {unquote(name).removeprefix("./") for name in told}
+
+
 def write_crate(results: CampaignResults, chosen: Sequence[Chosen], path: Path) -> list[Path]:
     """Write the report, the tables, the records and the structures as a crate into the folder `path`.
+
+    An earlier crate of ours is replaced when the new one is whole, and stays when it cannot be written.
 
     Raises
     ------
     InputError
         When the folder holds something that is no crate of ours.
     """
-    if path.exists() and any(path.iterdir()):
-        if not (path / "ro-crate-metadata.json").exists():
-            raise InputError(
-                "this folder holds other files", where=str(path), expected="an empty folder or an earlier crate",
-                remedy="name another folder with --out",
-            )  # fmt: skip
-        shutil.rmtree(path)
-    path.mkdir(parents=True, exist_ok=True)
+    given, path = path, path.resolve()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())) and not _only_ours(path):
+        raise InputError(
+            "there are files here that this program did not write", where=str(path),
+            expected="an empty folder, or an earlier crate of ionsieve with nothing added to it",
+            remedy="name another folder with --out",
+        )  # fmt: skip
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".crate-") as scratch:
+        made = Path(scratch) / "new"
+        made.mkdir()
+        _fill(results, chosen, made)
+        old = path.rename(Path(scratch) / "old") if path.exists() else None
+        try:
+            made.rename(path)
+        except OSError:
+            if old is not None:
+                old.rename(path)
+            raise
+    return [given]
+
+
+def _fill(results: CampaignResults, chosen: Sequence[Chosen], path: Path) -> None:
     crate = _Crate(path, _now())
     parts = [
         crate.file(write_report(results, path / "report.html"), "the report, for a browser"),
@@ -139,7 +167,6 @@ def write_crate(results: CampaignResults, chosen: Sequence[Chosen], path: Path) 
         for file in structures.write_cif(results, chosen, path / "structures"):
             parts.append(crate.file(file, "structure of a candidate"))
     crate.write(_root(results, crate.when, parts))
-    return [path]
 
 
 def write_eln(results: CampaignResults, chosen: Sequence[Chosen], path: Path) -> list[Path]:
