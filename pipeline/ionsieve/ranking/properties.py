@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from ionsieve.ranking.elements import dearest, most_hazardous
@@ -85,31 +85,42 @@ def _symbols(formula: str) -> tuple[str, ...]:
     return tuple(sorted(set(re.findall(r"[A-Z][a-z]?", formula))))
 
 
-def linear_expansion(points: Sequence[tuple[float, float]]) -> dict[str, float]:
-    """Return the linear thermal expansion and its standard error (1/K) of (temperature in K, volume) pairs.
+def linear_expansion(cells: Iterable[Sequence[tuple[float, float]]]) -> dict[str, float]:
+    """Return the linear thermal expansion and its standard error (1/K) of (temperature in K, volume) pairs, by cell.
 
-    Least squares of ln V against T, divided by three. Nothing where fewer than three temperatures are known or the
-    volume was held.
+    Least squares of ln V against T with one intercept a cell, divided by three: what cells differ by is no expansion.
+    Nothing where fewer than three temperatures are known or the volumes were held.
     """
-    points = sorted(set(points))
-    temperatures = {T for T, _ in points}
-    if len(temperatures) < 3 or max(v for _, v in points) / min(v for _, v in points) < 1 + 1e-4:
+    moved = [sorted(set(points)) for points in cells]
+    moved = [points for points in moved if len({T for T, _ in points}) > 1 and not _held(points)]
+    if len({T for points in moved for T, _ in points}) < 3:
         return {}
-    mean_T = fmean(T for T, _ in points)
-    mean_v = fmean(math.log(v) for _, v in points)
-    spread = sum((T - mean_T) ** 2 for T, _ in points)
-    slope = sum((T - mean_T) * (math.log(v) - mean_v) for T, v in points) / spread
-    rest = sum((math.log(v) - mean_v - slope * (T - mean_T)) ** 2 for T, v in points)
-    error = math.sqrt(rest / (len(points) - 2) / spread)
+    x, y = [], []
+    for points in moved:
+        mean_T = fmean(T for T, _ in points)
+        mean_v = fmean(math.log(v) for _, v in points)
+        x += [T - mean_T for T, _ in points]
+        y += [math.log(v) - mean_v for _, v in points]
+    spread = sum(T * T for T in x)
+    slope = sum(T * v for T, v in zip(x, y, strict=True)) / spread
+    rest = sum((v - slope * T) ** 2 for T, v in zip(x, y, strict=True))
+    error = math.sqrt(rest / (len(x) - len(moved) - 1) / spread)
     return {
         "linear_expansion_per_K": float(f"{slope / 3:.6g}"),
         "linear_expansion_error_per_K": float(f"{error / 3:.6g}"),
     }
 
 
+def _held(points: Sequence[tuple[float, float]]) -> bool:
+    return max(v for _, v in points) / min(v for _, v in points) < 1 + 1e-4
+
+
 def expansion_columns(measured: Sequence[Measurement]) -> dict[str, float | str | None]:
     """Return the linear thermal expansion (1/K) where the cell followed the temperature, nothing where it was held."""
-    return {**linear_expansion([(m.temperature_K, round(m.volume_A3 / m.n_mobile, 9)) for m in measured])}
+    cells: dict[str, list[tuple[float, float]]] = {}
+    for m in measured:
+        cells.setdefault(m.configuration_id, []).append((m.temperature_K, round(m.volume_A3, 6)))
+    return {**linear_expansion(cells.values())}
 
 
 def worst_flags(*groups: Sequence[Flag]) -> tuple[Flag, ...]:

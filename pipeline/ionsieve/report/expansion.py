@@ -77,4 +77,4 @@ def expansion_rows(
                 )
             else:
                 tell(f"{job.run_id} ended early: {end.reason or end.outcome.sentence}")
-    return {name: found for name, points in volumes.items() if (found := linear_expansion(points))}
+    return {name: found for name, points in volumes.items() if (found := linear_expansion([points]))}

@@ -391,7 +391,7 @@ def test_the_settings_import_nothing_heavy():
     assert json.loads(out.stdout) == []
 
 
-def volume_run(temperature_K: float, volume_A3: float) -> Measurement:
+def volume_run(temperature_K: float, volume_A3: float, index: int = 0) -> Measurement:
     nothing = {
         key: Estimate.refused(quantity, "not measured")
         for key, quantity in (
@@ -403,8 +403,8 @@ def volume_run(temperature_K: float, volume_A3: float) -> Measurement:
         )
     }
     return Measurement(
-        run_id=f"r{temperature_K:g}",
-        configuration_id="a--c0",
+        run_id=f"r{index}-{temperature_K:g}",
+        configuration_id=f"a--c{index}",
         candidate_id="a",
         temperature_K=temperature_K,
         mobile_ion="Na",
@@ -425,3 +425,19 @@ def test_thermal_expansion_is_read_from_cells_that_follow_the_temperature():
     held = [volume_run(T, 1000.0) for T in (600.0, 800.0, 1000.0)]
     row = rank([measured("a", 1e-3)], candidates={"a": candidate("a")}, measurements=held).rows[0]
     assert "linear_expansion_per_K" not in row.columns
+
+
+def test_cells_of_different_volume_are_no_thermal_expansion():
+    held = [volume_run(T, V, i) for i, V in enumerate((1000.0, 1008.0)) for T in (600.0, 800.0, 1000.0)]
+    row = rank([measured("a", 1e-3)], candidates={"a": candidate("a")}, measurements=held).rows[0]
+    assert "linear_expansion_per_K" not in row.columns
+    alpha = 3e-5
+    # the larger cell ran colder: one line through all would even shrink on heating
+    grown = [
+        volume_run(T, V * math.exp(3 * alpha * (T - 300)), i)
+        for i, V, temperatures in ((0, 1300.0, (600.0, 700.0, 800.0)), (1, 1000.0, (900.0, 1000.0)))
+        for T in temperatures
+    ]
+    row = rank([measured("a", 1e-3)], candidates={"a": candidate("a")}, measurements=grown).rows[0]
+    assert row.columns["linear_expansion_per_K"] == pytest.approx(alpha, rel=1e-4)
+    assert row.columns["linear_expansion_error_per_K"] < 1e-9
