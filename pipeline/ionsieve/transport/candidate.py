@@ -3,15 +3,16 @@
 Model
     y_jrT = ln D0 - Ea / kT + u_j + v_jT + e_jrT      configuration j, replica r, temperature T
     e     measured: the error of ln D of that run
-    v     between-run variance beyond e, from replicas and configurations at one temperature (DerSimonian-Laird)
+    v     between-run variance beyond e, from replicas and configurations at one temperature; see `between`
     u     spread between orderings of the same composition, common to all temperatures of a configuration
 Steps
-    per T        random-effects mean over runs: variance 1 / sum 1 / (e² + v²); never pooled ions divided by sqrt(n)
+    per T        random-effects mean over runs: variance 1 / sum 1 / (e² + v²); never pooled ions divided by sqrt(n);
+                 upper limits beside values are censored members with the same v (at least the assumed spread when the
+                 runs are of several orderings): a value and a limit that contradict each other give a wide interval
     orderings    tau_u² = (nu s_0² + (m - 1) s_m²) / (nu + m - 1), s_0 the assumed spread with nu degrees of freedom,
-                 s_m the measured one of m configurations; tau_u² / m is added to the variance of ln D at every T
+                 s_m the measured one of m configurations, those with limits only among them when that raises tau_u;
+                 tau_u² / (those with values) is added to the variance of ln D at every T
     line         `fit_arrhenius` over the combined points; a melted or broken run leaves its temperature out, visibly
-Source
-    R. DerSimonian, N. Laird, Control. Clin. Trials 1986, 10.1016/0197-2456(86)90046-2.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from ionsieve.errors import InputError
 from ionsieve.records.estimate import Estimate
 from ionsieve.records.measurement import CandidateEstimate, Measurement
 from ionsieve.transport.arrhenius import ArrheniusResult, fit_arrhenius
-from ionsieve.transport.censoring import events_per_diffusivity, log_at_most
+from ionsieve.transport.between import Censored, between_variance, posterior, random_effects
 from ionsieve.transport.intervals import ln_error, log_normal_estimate
 from ionsieve.transport.nernst_einstein import scaled
 from ionsieve.transport.phases import find_phase_changes, segments
@@ -39,24 +40,17 @@ __all__ = ["combine", "configuration_variance", "estimate_candidate", "fit_candi
 _BAD = (Outcome.MELTED, Outcome.EXPLODED, Outcome.POLYANION_BROKEN)
 
 
-def random_effects(values: Sequence[float], errors: Sequence[float]) -> tuple[float, float, float]:
-    """DerSimonian-Laird mean, its standard error, and the between-run variance."""
-    y, s2 = np.asarray(values, dtype=float), np.maximum(np.asarray(errors, dtype=float), 1e-9) ** 2
-    w = 1.0 / s2
-    mean = float((w @ y) / w.sum())
-    between = 0.0
-    if len(y) > 1:
-        q = float(w @ (y - mean) ** 2)
-        denominator = float(w.sum() - (w**2).sum() / w.sum())
-        between = max(0.0, (q - (len(y) - 1)) / denominator)
-    w = 1.0 / (s2 + between)
-    return float((w @ y) / w.sum()), float(1.0 / math.sqrt(w.sum())), between
-
-
-def combine(estimates: Sequence[Estimate]) -> Estimate:
+def combine(estimates: Sequence[Estimate], *, apart_at_least: float = 0.0) -> Estimate:
     """Combine runs at one temperature into one `Estimate` of the same quantity.
 
-    Values win over limits; among limits only, exposures add: n runs without a jump give a limit n times lower.
+    Values and limits together: the variance between runs is estimated from both, so that a limit which contradicts
+    the values widens them. Among limits only, exposures add: n runs without a jump give a limit n times lower.
+
+    Parameters
+    ----------
+    apart_at_least
+        Variance of ln D by which limits differ from values at least, when the runs are of several orderings. Values
+        do not need it: their spread is added to the line.
     """
     key = estimates[0].quantity
     values = [e for e in estimates if e.is_value and e.value and e.low68]
@@ -64,9 +58,8 @@ def combine(estimates: Sequence[Estimate]) -> Estimate:
     if values:
         if len(values) == 1 and not limits:
             return values[0]
-        mean, error, between = random_effects(
-            [math.log(e.value) for e in values if e.value], [ln_error(e) for e in values]
-        )
+        y, s = [math.log(e.value) for e in values if e.value], [ln_error(e) for e in values]
+        mean, error, _ = random_effects(y, s)
         n_eff = sum(e.n_eff or 0.0 for e in values)
         firm = any(e.kind is Verdict.VALUE for e in values) and not limits
         flags = tuple(
@@ -74,13 +67,15 @@ def combine(estimates: Sequence[Estimate]) -> Estimate:
         )
         if limits:
             flags = tuple(dict.fromkeys((*flags, Flag.CENSORED_POINTS)))
-            mean, error = _with_limits(mean, error, between, limits)
+            censored = [Censored([(e, 0.0)]) for e in limits]
+            between = between_variance(y, s, censored)
+            mean, error = posterior(y, s, censored, between, limits_at_least=apart_at_least)
         return log_normal_estimate(
             key,
             mean,
             error,
             kind=Verdict.VALUE if firm else Verdict.INDICATIVE,
-            method=f"random effects over {len(values)} runs",
+            method=f"random effects over {len(values) + len(limits)} runs",
             n_eff=n_eff or None,
             flags=flags,
         )
@@ -101,56 +96,54 @@ def combine(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate.refused(key, estimates[0].reason or "no run gave a number", flags=estimates[0].flags)
 
 
-def _with_limits(mean: float, error: float, between: float, limits: Sequence[Estimate]) -> tuple[float, float]:
-    """Posterior mean and deviation of ln D after censored runs that scatter by the between-run variance, on a grid."""
-    grid = mean + np.linspace(-8.0, 8.0, 1601) * max(error, 0.05)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(15)
-    log_p = -0.5 * ((grid - mean) / error) ** 2
-    for limit in limits:
-        per_D, seen = events_per_diffusivity(limit)
-        if between > 0.0:
-            own = np.exp(grid[:, None] + math.sqrt(between) * nodes)  # D of that run, given the mean
-            log_p = log_p + np.log(np.exp(log_at_most(seen, per_D * own)) @ weights + 1e-300)
-        else:
-            log_p = log_p + log_at_most(seen, per_D * np.exp(grid))
-    p = np.exp(log_p - log_p.max())
-    p /= p.sum()
-    centre = float(p @ grid)
-    return centre, math.sqrt(float(p @ (grid - centre) ** 2))
-
-
 def configuration_variance(
-    per_configuration: Sequence[Sequence[tuple[float, float, float]]], settings: TransportSettings
+    per_configuration: Sequence[Sequence[tuple[float, float, float]]],
+    settings: TransportSettings,
+    *,
+    limits: Sequence[Sequence[tuple[float, Estimate]]] = (),
 ) -> tuple[float, int]:
-    """Variance of ln D between orderings, shrunk towards the assumed one, and the number of orderings.
+    """Variance of ln D between orderings, shrunk towards the assumed one, and the number of orderings with values.
 
     Parameters
     ----------
     per_configuration
         For every configuration, (temperature_K, ln D, error) of its values.
+    limits
+        For every configuration without a value, (temperature_K, upper limit). Where others have values there, limits
+        below them widen the spread; limits that say nothing leave it.
     """
     used = [runs for runs in per_configuration if runs]
     m = len(used)
     assumed = settings.configuration_spread_ln**2
-    if m < 2:
-        return assumed, max(m, 1)
     by_temperature: dict[float, list[float]] = defaultdict(list)
     for runs in used:
         for t, y, _ in runs:
             by_temperature[t].append(y)
-    centre = {t: float(np.mean(v)) for t, v in by_temperature.items() if len(v) > 1}
-    offsets, noise = [], []
+    centre = {t: float(np.mean(v)) for t, v in by_temperature.items()}
+    frozen = [[(e, centre[t]) for t, e in runs if t in centre] for runs in limits]
+    censored = [Censored(runs) for runs in frozen if runs]
+    limited = {t for runs in limits for t, _ in runs}
+    offsets, noise, shared = [], [], []
     for runs in used:
-        mine = [(y - centre[t], s) for t, y, s in runs if t in centre]
+        mine = [(t, y - centre[t], s) for t, y, s in runs if len(by_temperature[t]) > 1 or t in limited]
         if mine:
-            weights = np.asarray([1.0 / max(s, 1e-6) ** 2 for _, s in mine])
-            offsets.append(float(weights @ [d for d, _ in mine] / weights.sum()))
+            weights = np.asarray([1.0 / max(s, 1e-6) ** 2 for _, _, s in mine])
+            offsets.append(float(weights @ [d for _, d, _ in mine] / weights.sum()))
             noise.append(1.0 / math.sqrt(float(weights.sum())))
-    if len(offsets) < 2:
-        return assumed, m
-    measured = random_effects(offsets, noise)[2]
-    nu, k = settings.configuration_spread_weight, len(offsets) - 1
-    return (nu * assumed + k * measured) / (nu + k), m
+            shared.append(any(len(by_temperature[t]) > 1 for t, _, _ in mine))
+    nu = settings.configuration_spread_weight
+
+    def shrunk(measured: float, freedom: int) -> float:
+        return (nu * assumed + freedom * measured) / (nu + freedom) if freedom > 0 else assumed
+
+    both = [k for k, yes in enumerate(shared) if yes]
+    alone = assumed
+    if len(both) > 1:
+        alone = shrunk(random_effects([offsets[k] for k in both], [noise[k] for k in both])[2], len(both) - 1)
+    if censored and offsets:
+        joint = between_variance(offsets, noise, censored)
+        alone = max(alone, shrunk(joint, len(offsets) + len(censored) - 1))
+    return alone, max(m, 1)
 
 
 def estimate_candidate(
@@ -189,7 +182,7 @@ def fit_candidate(
         raise InputError("measurements of different candidates or ions cannot be combined", found=str(sorted(kinds)))
     target = settings.target_temperature_K
     good = [m for m in measurements if m.outcome not in _BAD]
-    points, sigma_points, notes = _points(measurements)
+    points, sigma_points, notes = _points(measurements, settings)
     lost = bool(notes)
 
     changes = find_phase_changes(good, settings)
@@ -201,13 +194,22 @@ def fit_candidate(
         notes.append(f"{'; '.join(c.reason for c in changes)}: no line through both; fitted {taken} K alone")
 
     per_configuration: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    limits: dict[str, list[tuple[float, Estimate]]] = defaultdict(list)
     for m in used:
         e = m.tracer_diffusivity
         if e.is_value and e.value and e.low68:
             per_configuration[m.configuration_id].append((m.temperature_K, math.log(e.value), ln_error(e)))
-    variance, n_configurations = configuration_variance(list(per_configuration.values()), settings)
-    if len(per_configuration) < 2:
+        elif e.kind is Verdict.UPPER_LIMIT and e.value:
+            limits[m.configuration_id].append((m.temperature_K, e))
+    variance, n_configurations = configuration_variance(
+        list(per_configuration.values()),
+        settings,
+        limits=[found for name, found in limits.items() if name not in per_configuration],
+    )
+    if len(per_configuration) < 2 and variance <= settings.configuration_spread_ln**2:
         flags.append(Flag.ASSUMED_SPREAD)
+    if any(Flag.CENSORED_POINTS in e.flags for t, e in points if t in stretch):
+        flags.append(Flag.CENSORED_POINTS)
     fit = fit_arrhenius(
         [t for t, _ in points if t in stretch],
         [e for t, e in points if t in stretch],
@@ -275,7 +277,7 @@ def _jumps(measurements: Sequence[Measurement]) -> str:
 _Points = list[tuple[float, Estimate]]
 
 
-def _points(measurements: Sequence[Measurement]) -> tuple[_Points, _Points, list[str]]:
+def _points(measurements: Sequence[Measurement], settings: TransportSettings) -> tuple[_Points, _Points, list[str]]:
     """Combine the runs of each temperature: tracer diffusivities, conductivities, and what was lost in words."""
     by_temperature: dict[float, list[Measurement]] = defaultdict(list)
     for m in measurements:
@@ -294,8 +296,10 @@ def _points(measurements: Sequence[Measurement]) -> tuple[_Points, _Points, list
             sigma_points.append((t, Estimate.refused("conductivity", why)))
             continue
         usable = [m for m in runs if m.outcome not in _BAD]
-        points.append((t, combine([m.tracer_diffusivity for m in usable])))
-        sigma_points.append((t, combine([m.conductivity for m in usable])))
+        several = len({m.configuration_id for m in usable}) > 1
+        floor = settings.configuration_spread_ln**2 if several else 0.0
+        points.append((t, combine([m.tracer_diffusivity for m in usable], apart_at_least=floor)))
+        sigma_points.append((t, combine([m.conductivity for m in usable], apart_at_least=floor)))
     return points, sigma_points, lost
 
 

@@ -242,6 +242,36 @@ def test_one_configuration_is_less_certain_than_four():
     assert one.ln_sigma_std > 1.3 * four.ln_sigma_std
 
 
+def test_an_ordering_that_is_frozen_widens_the_candidate():
+    conducting = [measurement(T, line(T)) for T in TS]
+    frozen = [measurement(T, limit(line(T) / 50), configuration="c1") for T in TS]
+    one, two = estimate_candidate(conducting), estimate_candidate([*conducting, *frozen])
+    assert two.conductivity.low95 < one.conductivity.value / 50
+    assert two.conductivity.high95 > one.conductivity.value
+    assert two.ln_sigma_std > 2.0 * one.ln_sigma_std
+    assert two.n_configurations == 2
+    assert Flag.ASSUMED_SPREAD not in two.flags
+    assert Flag.CENSORED_POINTS in two.flags
+
+
+def test_an_ordering_whose_limit_says_nothing_changes_nothing():
+    conducting = [measurement(T, line(T)) for T in TS]
+    loose = [measurement(T, limit(line(T) * 300), configuration="c1") for T in TS]
+    one, two = estimate_candidate(conducting), estimate_candidate([*conducting, *loose])
+    assert two.conductivity.low95 == pytest.approx(one.conductivity.low95, rel=0.05)
+    assert two.conductivity.high95 == pytest.approx(one.conductivity.high95, rel=0.05)
+    assert Flag.ASSUMED_SPREAD in two.flags
+
+
+def test_limits_count_in_the_spread_between_orderings():
+    s = TransportSettings()
+    values = [[(T, math.log(line(T)), 0.1) for T in TS]]
+    below = [[(T, limit(line(T) / 50)) for T in TS]]
+    above = [[(T, limit(line(T) * 300)) for T in TS]]
+    assert configuration_variance(values, s, limits=above) == (s.configuration_spread_ln**2, 1)
+    assert configuration_variance(values, s, limits=below)[0] > 1.0
+
+
 def test_a_melted_temperature_is_left_out_visibly():
     runs = [measurement(T, line(T)) for T in TS] + [measurement(1400.0, 1e-4, outcome=Outcome.MELTED)]
     e = estimate_candidate(runs)

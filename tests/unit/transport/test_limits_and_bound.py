@@ -8,6 +8,7 @@ from scipy.stats import poisson
 
 from ionsieve.records.estimate import Estimate
 from ionsieve.transport import TransportSettings, combine, fit_arrhenius
+from ionsieve.transport.between import Censored, between_variance, posterior
 from ionsieve.transport.censoring import events_per_diffusivity, hazard, log_at_most
 from ionsieve.transport.intervals import log_normal_estimate, poisson_limit
 from ionsieve.units import BOLTZMANN_EV_PER_K
@@ -122,3 +123,60 @@ def test_an_unresolved_slope_takes_the_prior_and_is_never_vaguer_than_one_temper
     assert S.lowest_Ea_eV < noisy.activation_energy.value < S.assumed_Ea_eV
     one = fit_arrhenius((800.0,), [value(2e-5, 0.4)])
     assert noisy.ln_D_std < one.ln_D_std
+
+
+@pytest.mark.parametrize("bound", [3e-7, 1e-7, 1e-8, 1e-10])
+def test_a_contradicting_limit_widens_and_both_stay_inside(bound):
+    alone, both = value(1e-5, 0.15), combine([value(1e-5, 0.15), limit(bound)])
+    assert both.low95 < bound < both.value < 1e-5 < both.high95
+    assert both.high68 / both.low68 > (alone.high68 / alone.low68) ** 4
+
+
+def test_a_limit_far_above_changes_nothing():
+    both = combine([value(1e-6, 0.2), limit(1e-4)], apart_at_least=0.09)
+    assert both.low95 == pytest.approx(value(1e-6, 0.2).low95, rel=0.02)
+    assert both.high95 == pytest.approx(value(1e-6, 0.2).high95, rel=0.02)
+
+
+def test_the_posterior_is_the_integral():
+    """Two values, a limit of three events, scatter 0.5: against plain quadrature over mu and the limit's own ln D."""
+    censored = Censored([(limit(1e-7, 3.0), 0.0)])
+    y, s = [math.log(1e-6), math.log(5e-7)], [0.2, 0.3]
+    mean, error = posterior(y, s, [censored], 0.25)
+    mu = np.linspace(-22.0, -10.0, 2401)
+    v = np.linspace(-4.0, 4.0, 801)
+    own = np.exp(-2.0 * v**2) / np.exp(-2.0 * v**2).sum()
+    per_D, seen = events_per_diffusivity(limit(1e-7, 3.0))
+    p = poisson.cdf(seen, per_D * np.exp(mu[:, None] + v)) @ own
+    for a, b in zip(y, s, strict=True):
+        p *= np.exp(-0.5 * (a - mu) ** 2 / (b**2 + 0.25))
+    p /= p.sum()
+    assert mean == pytest.approx(p @ mu, abs=2e-3)
+    assert error == pytest.approx(math.sqrt(p @ (mu - p @ mu) ** 2), rel=5e-3)
+
+
+def test_values_and_limits_of_one_truth_do_not_differ():
+    """Poisson counts about seven: those below eight are limits. The intervals cover the truth."""
+    rng = np.random.default_rng(1)
+    inside68 = inside95 = apart = 0
+    n = 60
+    for _ in range(n):
+        counts = rng.poisson(7.0, size=3)
+        while counts.max() < 8 or counts.min() >= 8:
+            counts = rng.poisson(7.0, size=3)
+        runs = [
+            limit(poisson_limit(k) * 1e-7, float(k)) if k < 8 else value(k * 1e-7, 1.0 / math.sqrt(k)) for k in counts
+        ]
+        found = combine(runs)
+        inside68 += found.low68 < 7e-7 < found.high68
+        inside95 += found.low95 < 7e-7 < found.high95
+        firm = [e for e in runs if e.is_value]
+        spread = between_variance(
+            [math.log(e.value) for e in firm],
+            [math.log(e.high68 / e.low68) / 2 for e in firm],
+            [Censored([(e, 0.0)]) for e in runs if not e.is_value],
+        )
+        apart += spread > 0.09
+    assert inside68 / n > 0.6
+    assert inside95 / n > 0.93
+    assert apart / n < 0.2
