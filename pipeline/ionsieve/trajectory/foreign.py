@@ -11,7 +11,8 @@ Unwrapping
     steps were joined and how long the longest is stands in ``attrs`` (``unwrapped_steps``, ``longest_step_of_height``).
     Our own H5MD is continuous as it stands; that of other programs is treated like any foreign file.
 Time
-    Most formats carry none: the interval between stored frames must then be given.
+    Most formats carry none: the interval between stored frames must then be given; so for DCD, whose header often
+    holds a default.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ __all__ = ["read_any", "unwrap_frames"]
 
 Floats = NDArray[Any]
 _H5 = {".h5", ".h5md", ".hdf5"}
+# formats of MDAnalysis whose frames carry their time in ps. Not DCD (its header often holds a default, or LAMMPS's own
+# unit) and not LAMMPS dumps (step numbers); others hold none, and MDAnalysis counts 1 ps a frame
+_TIMED = {"XTC", "TRR", "TNG", "NCDF", "H5MD", "TRC", "TRZ"}
 
 
 def read_any(
@@ -212,7 +216,12 @@ def _mdanalysis(path: Path, topology: Path, start: int, stop: int | None, stride
 
     if not topology.exists():
         raise InputError("no such topology", where=str(topology))
-    universe = MDAnalysis.Universe(str(topology), str(path))
+    try:
+        universe = MDAnalysis.Universe(str(topology), str(path))
+    except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
+        raise DataError(
+            f"MDAnalysis cannot read it: {error}", where=f"{path} with {topology}", cause=type(error).__name__
+        ) from error
     names = getattr(universe.atoms, "elements", None)
     if names is None:
         names = [str(t).capitalize() for t in universe.atoms.types]
@@ -226,13 +235,28 @@ def _mdanalysis(path: Path, topology: Path, start: int, stop: int | None, stride
         )
     numbers = np.asarray([atomic_numbers.get(n, int(n) if n.isdigit() else 0) for n in names], dtype=np.int64)
     positions, cells, times = [], [], []
+    formats = universe.trajectory.format
+    timed = bool(_TIMED & ({formats} if isinstance(formats, str) else set(formats)))
     for frame in universe.trajectory[start:stop:stride]:
+        cell = frame.triclinic_dimensions
+        if cell is None:
+            raise _no_cell(str(path))
         positions.append(np.array(frame.positions, dtype=np.float64))
-        cells.append(np.array(frame.triclinic_dimensions, dtype=np.float64))
+        cells.append(np.array(cell, dtype=np.float64))
+        timed = timed and "time" in frame.data
         times.append(float(frame.time))
     if not positions:
         raise DataError("holds no frame in the range asked for", where=str(path))
-    return np.stack(positions), np.stack(cells), numbers, np.asarray(times) - times[0], {}
+    return np.stack(positions), np.stack(cells), numbers, np.asarray(times) - times[0] if timed else None, {}
+
+
+def _no_cell(where: str) -> DataError:
+    return DataError(
+        "a frame has no periodic cell",
+        where=where,
+        cause="the format does not store it",
+        remedy="convert to extxyz",
+    )
 
 
 def _renamed(numbers: NDArray[np.int64], elements: Sequence[str], where: str) -> NDArray[np.int64]:
@@ -276,12 +300,7 @@ def unwrap_frames(positions: Floats, cells: Floats, *, max_height_fraction: floa
         image is wrong without a sign of it.
     """
     if np.abs(np.linalg.det(cells)).min() < 1e-6:
-        raise DataError(
-            "a frame has no periodic cell",
-            where=where,
-            cause="the format does not store it",
-            remedy="convert to extxyz",
-        )
+        raise _no_cell(where)
     if len(positions) < 2:
         return positions
     inverse = np.linalg.inv(cells)

@@ -199,3 +199,47 @@ def test_foreign_h5md_is_joined_and_ours_is_left_alone(tmp_path, walk, frames):
     with pytest.raises(DataError, match="lacks an element") as error:
         read_any(path)
     assert "--topology" in error.value.problem.remedy
+
+
+@pytest.fixture(scope="module")
+def universe(tmp_path_factory):
+    """Topology and a writer of three frames 0.1 ps apart, with or without a box."""
+    MDAnalysis = pytest.importorskip("MDAnalysis")
+    import warnings
+
+    folder = tmp_path_factory.mktemp("mda")
+    made = MDAnalysis.Universe.empty(2, trajectory=True)
+    for name in ("elements", "names"):
+        made.add_TopologyAttr(name, ["Na", "S"])
+
+    def frames(name, box=True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made.dimensions = [12.0, 12.0, 12.0, 90.0, 90.0, 90.0] if box else None
+            made.atoms.write(str(folder / "top.pdb"))
+            with MDAnalysis.Writer(str(folder / name), 2) as writer:
+                for k in range(3):
+                    made.trajectory.ts.time = 0.1 * k
+                    writer.write(made.atoms)
+        return {"path": folder / name, "topology": folder / "top.pdb"}
+
+    return frames
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore")
+def test_a_time_that_mdanalysis_invents_is_not_believed(universe):
+    with pytest.raises(InputError, match="time between frames"):
+        read_any(**universe("run.dcd"))
+    assert read_any(**universe("run.dcd"), frame_interval_fs=100.0).times_ps[-1] == pytest.approx(0.2)
+    assert read_any(**universe("run.trr")).times_ps[-1] == pytest.approx(0.2)
+
+
+@pytest.mark.oracle
+@pytest.mark.filterwarnings("ignore")
+def test_what_mdanalysis_cannot_give_teaches(universe, tmp_path):
+    with pytest.raises(DataError, match="no periodic cell"):
+        read_any(**universe("run.xyz", box=False), frame_interval_fs=100.0)
+    (tmp_path / "bad.dcd").write_text("nothing", encoding="ascii")
+    with pytest.raises(DataError, match="MDAnalysis cannot read it"):
+        read_any(tmp_path / "bad.dcd", topology=universe("run.dcd")["topology"], frame_interval_fs=100.0)
