@@ -12,11 +12,11 @@ __all__ = ["ArrheniusFit", "CandidateEstimate", "CrystalState", "Curve", "GateMo
 
 
 class Curve(Frozen):
-    """A small curve kept for plots: x, y and optionally its standard error, with their labels."""
+    """A small curve kept for plots: x, y and optionally its standard error (None where unknown), with their labels."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
-    error: tuple[float, ...] = ()
+    error: tuple[float | None, ...] = ()
     x_label: str = ""
     y_label: str = ""
 

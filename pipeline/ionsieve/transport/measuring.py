@@ -7,6 +7,7 @@ It raises `InputError` when the arrays contradict each other or the request.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ionsieve.records.estimate import Estimate
 from ionsieve.records.measurement import CrystalState, Curve, Measurement
-from ionsieve.transport.checks import charge_numbers, check_continuous, check_input, elements
+from ionsieve.transport.checks import check_continuous, check_input
 from ionsieve.transport.diffusion import Diffusivity, diffusivity, judge
 from ionsieve.transport.guards import he_relative_error
 from ionsieve.transport.integrity import equilibration_summary, framework_integrity, polyanion_intact
@@ -139,16 +140,19 @@ class Transport:
 
 
 def _curve(result: Diffusivity, label: str) -> Curve | None:
-    """Thin a curve to at most 200 points, dense at short lags, up to 70 % of the run."""
+    """Thin a curve to at most 200 points, dense at short lags, up to 70 % of the run; errors inside the fit window."""
     last = int(0.7 * (len(result.msd_A2) - 1))
     if last < 2:
         return None
     points = np.unique(np.concatenate([[1], np.geomspace(1, last, 80).round(), np.linspace(1, last, 119).round()]))
     index = points.astype(int)[:_CURVE_POINTS]
-    error: tuple[float, ...] = ()
+    error: tuple[float | None, ...] = ()
     if result.window is not None and len(result.msd_error_A2):
         t = result.lags_ps[result.window.lags]
-        error = tuple(float(e) for e in np.interp(result.lags_ps[index], t, result.msd_error_A2))
+        lags = result.lags_ps[index]
+        inside = (lags >= t[0]) & (lags <= t[-1])
+        known = np.interp(lags, t, result.msd_error_A2)
+        error = tuple(float(e) if yes else None for e, yes in zip(known, inside, strict=True))
     return Curve(
         x=tuple(float(x) for x in result.lags_ps[index]),
         y=tuple(float(y) for y in result.msd_A2[index]),
@@ -196,7 +200,8 @@ def measure(
     temperature_K
         Of the run; enters Nernst-Einstein.
     charges
-        Charge numbers per element or per atom for the charge diffusivity. Without them only the mobile ions count.
+        Charge numbers per element or per atom for the charge diffusivity, which is the slope of the summed charge over
+        their sum z² of the mobile ions. Without them only the mobile ions count, with `charge`.
     mobile_sites_A, mobile_site_labels
         (S, 3) Å, sites of the mobile ion in the cell of frame 0: for jumps and the jump length.
     polyanions
@@ -217,11 +222,23 @@ def measure(
         When the arrays or names contradict each other, all contradictions at once; when the positions are wrapped.
     """
     settings = settings or TransportSettings()
-    raw = np.asarray(positions, dtype=np.float64)
-    h = np.asarray(cells, dtype=np.float64)
-    times = np.asarray(times_ps, dtype=np.float64)
-    z, symbols = elements(numbers)
-    check_input(raw, h, times, symbols, mobile, framework, temperature_K=temperature_K, charge=charge)
+    given = check_input(
+        positions,
+        cells,
+        times_ps,
+        numbers,
+        mobile=mobile,
+        charge=charge,
+        framework=framework,
+        temperature_K=temperature_K,
+        charges=charges,
+        sites=mobile_sites_A,
+        labels=mobile_site_labels,
+        polyanions=polyanions,
+        energies=energies_eV,
+    )
+    raw, h, times, z, symbols = given.positions, given.cells, given.times, given.numbers, given.symbols
+    charge = int(charge)
     check_continuous(raw, h, vouched=unwrapped)
     names = np.asarray(symbols)
     is_mobile = names == mobile
@@ -241,9 +258,7 @@ def measure(
     n_mobile = int(is_mobile.sum())
     flags: list[Flag] = []
 
-    sites = None if mobile_sites_A is None else np.asarray(mobile_sites_A, dtype=np.float64)
-    if sites is not None and not len(sites):
-        sites = None
+    sites = given.sites
     if sites is not None and h.ndim == 3:
         sites = sites @ np.linalg.inv(h[0]) @ cell
     assignment = _assignment(mobile_paths, sites, cell, dt_ps, settings)
@@ -256,9 +271,8 @@ def measure(
     hops = _hops(mobile_paths, assignment, home, dt_ps, hop_length, settings)
     estimate = judge(tracer, hops=hops if sites is not None or tracer.value is None else None, settings=settings)
 
-    per_atom = charge_numbers(charges, symbols, mobile, charge)
-    moving_charge = dipole(paths, per_atom)
-    total = float(charge**2 * n_mobile)
+    moving_charge = dipole(paths, given.charges)
+    total = float((given.charges[is_mobile] ** 2).sum())  # sum z² of the mobile ions, as they are given
     collective = diffusivity(
         moving_charge,
         dt_ps,
@@ -319,7 +333,7 @@ def measure(
     )
     if polyanions and dt_ps > 0.0:
         mechanism["rotation"] = rotation(raw, h, symbols, polyanions, dt_ps=dt_ps)
-    equilibration = equilibration_summary(energies_eV, h, times, n_atoms=len(names))
+    equilibration = equilibration_summary(given.energies, h, times, n_atoms=len(names))
     mechanism |= equilibration
     slope, error = equilibration.get("energy_drift_meV_per_atom_per_ps"), equilibration.get("energy_drift_error")
     if slope is not None and error is not None:
@@ -330,7 +344,7 @@ def measure(
             flags.append(Flag.NOT_EQUILIBRATED)
     mechanism |= _errors(tracer)
     curve_tensor = np.asarray(msd_tensor(mobile_paths)) if frames > 1 else np.zeros((frames, 3, 3))
-    tensor = _tensor(curve_tensor, tracer)
+    tensor = _tensor(curve_tensor, tracer) if estimate.is_value and outcome is Outcome.COMPLETED else None
     if tensor is not None:
         values, axes = np.linalg.eigh(np.asarray(tensor))
         mechanism["principal_diffusivities_cm2_per_s"] = values.tolist()
@@ -361,7 +375,9 @@ def measure(
         tracer_diffusivity=estimate,
         charge_diffusivity=charge_estimate,
         conductivity=conductivity(estimate, **common, quantity="conductivity"),
-        charge_conductivity=conductivity(charge_estimate, **common, quantity="charge_conductivity"),
+        charge_conductivity=conductivity(
+            charge_estimate, **(common | {"charge": math.sqrt(total / n_mobile)}), quantity="charge_conductivity"
+        ),
         inverse_haven_ratio=inverse,
         haven_ratio=haven_ratio(inverse, max_relative_error=settings.haven_max_relative_error),
         hops=hops,
@@ -378,7 +394,7 @@ def measure(
             names[is_core].tolist(),
             cell,
             n_atoms=len(names),
-            energies_eV=None if energies_eV is None else np.asarray(energies_eV, dtype=float),
+            energies_eV=given.energies,
             times_ps=times,
         ),
         mechanism=mechanism,

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ionsieve.errors import InputError
+from ionsieve.errors import InputError, Problems
 from ionsieve.records.estimate import Estimate
-from ionsieve.transport.checks import check_continuous
+from ionsieve.transport.checks import check_chunk, check_continuous, check_elements, check_names
 from ionsieve.transport.diffusion import Diffusivity, judge, log_log_slope
 from ionsieve.transport.gls import fit_line
 from ionsieve.transport.kernels.displacement import dipole
@@ -105,11 +105,12 @@ def stream_diffusivity(
     Raises
     ------
     InputError
-        When there is no frame, no such ion, or the chunks hold different atoms.
+        When there is no frame, or the chunks hold different atoms.
     ProblemsError
-        When the positions are wrapped.
+        When the names or arrays contradict each other, or frames are not evenly spaced in and between chunks, as in
+        `measure`; when the positions are wrapped.
     """
-    from ase.data import atomic_masses, atomic_numbers
+    from ase.data import atomic_masses
 
     settings = settings or TransportSettings()
     jump = jump_length_A or settings.jump_length_A or settings.default_jump_length_A
@@ -121,33 +122,51 @@ def stream_diffusivity(
     frames = 0
     is_mobile = weights = np.zeros(0)
     before: tuple[NDArray[Any], NDArray[Any]] | None = None
+    interval: float | None = None
     for chunk in chunks:
-        if not symbols:
-            symbols = tuple(chunk.symbols)
-            if mobile not in symbols:
-                raise InputError(f"no {mobile} in the trajectory", key="mobile", expected=", ".join(set(symbols)))
-            names = np.asarray(symbols)
-            is_mobile = names == mobile
-            declared = list(framework) or [s for s in set(symbols) if s != mobile]
-            masses = np.asarray([atomic_masses[atomic_numbers[s]] for s in symbols])
-            weights = np.where(np.isin(names, declared), masses, 0.0)
-            weights = weights / weights.sum() if weights.sum() > 0.0 else weights
-            reference, first = np.asarray(chunk.cells[0], dtype=float), float(chunk.times_ps[0])
+        problems = Problems()
+        if not len(chunk.times_ps):
+            continue
+        if frames == 0:
+            numbers, names = check_elements(problems, chunk.symbols)
+            symbols = tuple(names)
+            check_names(problems, symbols, mobile, framework)
         elif tuple(chunk.symbols) != symbols:
             raise InputError("the chunks hold different atoms")
         raw, cells = np.asarray(chunk.positions, dtype=float), np.asarray(chunk.cells, dtype=float)
+        times = np.asarray(chunk.times_ps, dtype=float)
+        check_chunk(
+            problems,
+            raw,
+            cells,
+            times,
+            len(symbols),
+            before_ps=last if frames else None,
+            interval_ps=interval,
+        )
+        problems.throw()
+        if interval is None and frames + len(times) > 1:
+            interval = float(times[1] - times[0]) if len(times) > 1 else float(times[0] - last)
+        if frames == 0:
+            is_mobile = np.asarray(symbols) == mobile
+            declared = list(framework) or [s for s in set(symbols) if s != mobile]
+            weights = np.where(np.isin(symbols, declared), atomic_masses[numbers], 0.0)
+            weights = weights / weights.sum() if weights.sum() > 0.0 else weights
+            reference, first = np.array(cells if cells.ndim == 2 else cells[0]), float(times[0])
+        if cells.ndim == 2 or len(cells) == 1:
+            cells = np.broadcast_to(cells, (len(raw), 3, 3))
         joined = (raw, cells) if before is None else (np.r_[before[0], raw], np.r_[before[1], cells])
         check_continuous(*joined, first_frame=frames - (before is not None), vouched=unwrapped)
         before = raw[-1:].copy(), cells[-1:].copy()
-        x = np.asarray(chunk.positions, dtype=float) @ np.linalg.inv(chunk.cells) @ reference
+        x = raw @ np.linalg.inv(cells) @ reference
         centre = np.einsum("fnk,n->fk", x, weights)
         origin = centre[0] if origin is None else origin
         x = x[:, is_mobile.astype(bool)] - (centre - origin)[:, None, :]
         ions.add(x)
         charge.add(dipole(x, np.ones(x.shape[1])))
         frames += len(x)
-        last = float(chunk.times_ps[-1])
-        volume += float(np.abs(np.linalg.det(chunk.cells)).sum())
+        last = float(times[-1])
+        volume += float(np.abs(np.linalg.det(cells)).sum())
     if frames == 0:
         raise InputError("no frame to measure")
     n = int(is_mobile.sum())

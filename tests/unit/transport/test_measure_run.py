@@ -331,3 +331,75 @@ def test_nonsense_is_named(change, message):
             framework=("Cl",),
             temperature_K=told["temperature_K"],
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"numbers": ["Na", "Xy"]}, "numbers = Xy: no such element"),
+        ({"numbers": [11, 999]}, "numbers = 999: no such element"),
+        ({"numbers": [11, 17.5]}, "no such element"),
+        ({"positions": "abc"}, "positions: not an array of numbers"),
+        ({"times_ps": [0.0, 0.1, np.nan, 0.3, 0.4]}, "times hold NaN"),
+        ({"times_ps": np.zeros((5, 2))}, "one time per frame"),
+        ({"mobile_sites_A": np.zeros((4, 2))}, r"sites must have shape \(sites, 3\)"),
+        ({"mobile_sites_A": np.full((4, 3), np.nan)}, "sites hold NaN"),
+        ({"mobile_sites_A": np.eye(3), "mobile_site_labels": ["a", "b"]}, "2 labels, 3 sites"),
+        ({"mobile_site_labels": ["a", "b"]}, "2 labels, 0 sites"),
+        ({"energies_eV": [0.0, 1.0]}, "one energy per frame"),
+        ({"energies_eV": np.full(5, np.nan)}, "energies hold NaN"),
+        ({"polyanions": [("P", "Cl", 2.0)]}, "no P in the trajectory"),
+        ({"polyanions": [("Cl", 2.0)]}, "not a bond"),
+        ({"polyanions": [("Cl", "Cl", -1.0)]}, "not a bond"),
+        ({"charge": 1.5}, "charge = 1.5: .*whole number"),
+        ({"charge": float("nan")}, "whole number"),
+        ({"charges": {"K": 1.0}}, "no K in the trajectory"),
+        ({"charges": [1.0]}, "one charge per atom"),
+        ({"charges": {"Na": "x"}}, "charges: not an array of numbers"),
+        ({"charges": {"Na": 0.0}}, "Na carries no charge"),
+        ({"charges": {"Cl": float("inf")}}, "charges hold NaN or infinity"),
+    ],
+)
+def test_wrong_arrays_are_named(change, message):
+    told = {
+        "positions": np.random.default_rng(0).normal(size=(5, 2, 3)),
+        "cells": 10.0 * np.eye(3),
+        "times_ps": np.arange(5) * 0.1,
+        "numbers": ["Na", "Cl"],
+        "charge": 1,
+    } | change
+    with pytest.raises(ProblemsError, match=message):
+        measure(**told, mobile="Na", temperature_K=300.0)
+
+
+def test_a_whole_charge_may_be_a_float():
+    positions, symbols, times, _ = crystal(frames=50, jumps=5)
+    assert run(positions, symbols, times, charge=1.0).mobile_charge == 1
+
+
+def test_the_scale_of_the_charges_leaves_the_haven_ratio():
+    """Charges 0.8 instead of 1: the same correlation, 0.64 of the conductivity."""
+    positions, symbols, times, _ = crystal()
+    formal = run(positions, symbols, times)
+    scaled = run(positions, symbols, times, charges={"Na": 0.8})
+    assert scaled.inverse_haven_ratio.value == pytest.approx(formal.inverse_haven_ratio.value, rel=1e-9)
+    assert scaled.charge_diffusivity.value == pytest.approx(formal.charge_diffusivity.value, rel=1e-9)
+    assert scaled.charge_conductivity.value == pytest.approx(0.64 * formal.charge_conductivity.value, rel=1e-9)
+    assert scaled.conductivity.value == formal.conductivity.value
+
+
+def test_no_tensor_where_there_is_no_value():
+    still = run(*crystal(jumps=0)[:3])
+    assert still.tracer_diffusivity.kind is Verdict.UPPER_LIMIT
+    assert still.tensor_cm2_per_s is None
+    assert "principal_diffusivities_cm2_per_s" not in still.mechanism
+    assert run(*crystal()[:3]).tensor_cm2_per_s is not None
+
+
+def test_the_stored_curve_has_errors_in_the_window_only():
+    result = run(*crystal()[:3])
+    curve = result.to_record(run_id="a", configuration_id="b", candidate_id="c").msd
+    first, last = result.fit_window_ps
+    assert len(curve.error) == len(curve.x)
+    for x, error in zip(curve.x, curve.error, strict=True):
+        assert (error is not None) == (first <= x <= last)

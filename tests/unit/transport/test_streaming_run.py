@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ionsieve.errors import InputError
+from ionsieve.errors import InputError, ProblemsError
 from ionsieve.transport import TransportSettings, measure, stream_diffusivity
 from ionsieve.transport.synthetic import lattice_walk
 from ionsieve.verdicts import Verdict
@@ -75,3 +75,30 @@ def test_wrong_streams_are_refused(run):
     second.symbols = second.symbols[::-1]
     with pytest.raises(InputError, match="different atoms"):
         stream_diffusivity([first, second], mobile="Na")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"framework": ("Zr",)}, "no Zr in the trajectory"),
+        ({"framework": ("Na",)}, "both mobile and framework"),
+        ({"mobile": "Li"}, "no Li in the trajectory"),
+        ({"lost": 1500}, "evenly spaced"),
+        ({"lost": 700}, "evenly spaced"),  # between two chunks
+        ({"symbols": ["Na"] * 20 + ["Xy"] * 10}, "no such element"),
+        ({"nan": 1500}, "NaN"),
+    ],
+)
+def test_wrong_streams_teach(run, change, message):
+    positions, cells, times, symbols = run
+    times, positions = times.copy(), positions.copy()
+    if "lost" in change:
+        times[change["lost"] :] += 0.4
+    if "nan" in change:
+        positions[change["nan"]] = np.nan
+    told = (positions, cells, times, change.get("symbols", symbols))
+    names = {"mobile": "Na", "framework": ("P",)} | {k: v for k, v in change.items() if k in ("mobile", "framework")}
+    if "symbols" in change:
+        names["framework"] = ()
+    with pytest.raises(ProblemsError, match=message):
+        stream_diffusivity(chunks(told, 700), **names)

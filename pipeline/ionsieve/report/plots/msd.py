@@ -39,10 +39,12 @@ def msd(measurements: Sequence[Measurement], formula: str, key: str) -> Figure |
         tone = temperatures.index(measurement.temperature_K)
         keep = [i for i in _thin(len(curve.x)) if curve.x[i] > 0 and curve.y[i] > 0]
         x, y = tuple(curve.x[i] for i in keep), tuple(curve.y[i] for i in keep)
-        if curve.error:
-            low = tuple(max(curve.y[i] - curve.error[i], 0.2 * curve.y[i]) for i in keep)
-            high = tuple(curve.y[i] + curve.error[i] for i in keep)
-            series.append(Series(kind="band", tone=tone, x=x, y=(), y_low=low, y_high=high))
+        known = [(i, error) for i in keep if curve.error and (error := curve.error[i]) is not None]
+        if known:
+            low = tuple(max(curve.y[i] - error, 0.2 * curve.y[i]) for i, error in known)
+            high = tuple(curve.y[i] + error for i, error in known)
+            reach = tuple(curve.x[i] for i, _ in known)
+            series.append(Series(kind="band", tone=tone, x=reach, y=(), y_low=low, y_high=high))
         series.append(Series(kind="line", label=_label(measurement), tone=tone, x=x, y=y))
         if measurement.fit_window_ps:
             a, b = measurement.fit_window_ps
