@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ionsieve.cli.analyze_output import GRIDS, line, show, write, write_density
+from ionsieve.cli.analyze_output import GRIDS, show, show_candidate, write, write_density
+from ionsieve.cli.targets import check_target
 from ionsieve.errors import InputError, Problems, nearest
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from ionsieve.trajectory.h5md import Trajectory
-    from ionsieve.transport import Transport
+    from ionsieve.transport import Transport, TransportSettings
 
 __all__ = ["register"]
 
@@ -170,6 +174,7 @@ def _check_numbers(given: dict[str, float | None], out: Path, sites: Path | None
     if sites is not None and not sites.is_file():
         problems.add("no such file", key="--sites", found=str(sites))
     problems.throw()
+    check_target(out, "--out", folder=True)
 
 
 def _check_bonds(polyanions: list[tuple[str, str, float]], symbols: tuple[str, ...]) -> None:
@@ -182,9 +187,9 @@ def _check_bonds(polyanions: list[tuple[str, str, float]], symbols: tuple[str, .
     problems.throw()
 
 
-def _temperature(trajectory: Trajectory, given: list[float], k: int, path: Path) -> float:
-    if given:
-        return given[k]
+def _temperature(trajectory: Trajectory, given: float | None, path: Path) -> float:
+    if given is not None:
+        return given
     for key in ("temperature_K", "target_temperature_K"):
         if key in trajectory.attrs:
             return float(trajectory.attrs[key])
@@ -214,88 +219,142 @@ def _analyze(
     exports: list[str],
     plots: bool,
 ) -> int:
-    import numpy as np
     from rich.console import Console
 
-    from ionsieve.store.folder import write_file
-    from ionsieve.trajectory.foreign import read_any
-    from ionsieve.transport import TransportSettings, fit_candidate, measure
+    from ionsieve.store.folder import disk_errors, write_file
+    from ionsieve.transport import fit_candidate
 
     _check_numbers({"--target": target, "--dt-fs": dt_fs, "--jump-length": jump_length}, out, sites)
     z = _check(mobile, charge, temperatures, len(paths), exports)
-    settings = TransportSettings(target_temperature_K=target, jump_length_A=jump_length)
-    console = Console()
-    results: list[Transport] = []
-    for k, path in enumerate(paths):
-        trajectory = read_any(path, frame_interval_fs=dt_fs, **reading)
-        keep = trajectory.times_ps - trajectory.times_ps[0] >= discard_ps - 1e-9
-        if not keep.any():
-            raise InputError(
-                "nothing is left of the trajectory", where=str(path), key="--discard-ps", found=f"{discard_ps:g}"
-            )
-        _check_bonds(polyanions, trajectory.symbols)
-        places, labels = _sites(sites, trajectory.cells[0]) if sites is not None else (None, [])
-        energies = trajectory.scalars.get("potential_energy")
-        result = measure(
-            trajectory.positions[keep],
-            trajectory.cells[keep],
-            trajectory.times_ps[keep],
-            trajectory.symbols,
+    settings = _settings(target, jump_length)
+    names = [p.stem for p in paths]
+    runs = []
+    for k, path in enumerate(paths):  # all is read, checked and measured before anything is written
+        stem = path.stem if names.count(path.stem) == 1 else f"{k:02d}_{path.stem}"
+        run = _measured(
+            path,
+            stem,
+            temperature=temperatures[k] if temperatures else None,
+            reading={"frame_interval_fs": dt_fs, **reading},
+            discard_ps=discard_ps,
+            sites=sites,
             mobile=mobile,
             charge=z,
             framework=framework,
-            temperature_K=_temperature(trajectory, temperatures, k, path),
             charges=charges or None,
-            mobile_sites_A=places,
-            mobile_site_labels=labels,
             polyanions=polyanions,
-            energies_eV=None if energies is None else np.asarray(energies)[keep],
-            unwrapped=bool(reading["unwrapped"]),
             settings=settings,
         )
-        results.append(result)
-        out.mkdir(parents=True, exist_ok=True)  # not before: wrong input writes nothing
-        stem = path.stem if [p.stem for p in paths].count(path.stem) == 1 else f"{k:02d}_{path.stem}"
-        write(result, out, stem, exports, plots=plots)
-        if set(exports) & set(GRIDS):
-            write_density(result, trajectory, keep, out, stem, exports)
-        show(console, result, path, len(framework) == 0)
-        if joined := trajectory.attrs.get("unwrapped_steps"):
-            longest = trajectory.attrs["longest_step_of_height"]
-            console.print(
-                f"  wrapped: {joined} passages through faces were joined; the longest step is {longest:.2f} of the "
-                "cell's height (0.4 is refused)",
-                soft_wrap=True,
-                highlight=False,
-            )
-    if len(results) > 1:
-        records = [
-            r.to_record(run_id=f"{k:02d}", configuration_id="analyzed", candidate_id="analyzed")
-            for k, r in enumerate(results)
-        ]
-        estimate, fit = fit_candidate(records, settings=settings)
-        write_file(out / "candidate.json", estimate.to_json())
-        if plots:
-            from ionsieve.transport.plots import plot_arrhenius, save
+        runs.append(run)
+    records = [
+        r.result.to_record(run_id=f"{k:02d}", configuration_id="analyzed", candidate_id="analyzed")
+        for k, r in enumerate(runs)
+    ]
+    fitted = fit_candidate(records, settings=settings) if len(runs) > 1 else None
 
-            ts, es = zip(*estimate.points, strict=True)
-            save(plot_arrhenius(ts, es, fit), out / "arrhenius.png")
-        console.print(
-            f"\n{line(estimate.activation_energy)}\n{line(estimate.conductivity)}  at {target:g} K",
-            highlight=False,
-            soft_wrap=True,
-        )
-        fitted = estimate.arrhenius
+    console = Console()
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for run in runs:
+            write(run.result, out, run.stem, exports, plots=plots)
+            if set(exports) & set(GRIDS):
+                write_density(run.result, run.still, out, run.stem, exports)
+            show(console, run.result, run.path, len(framework) == 0)
+            if joined := run.attrs.get("unwrapped_steps"):
+                longest = run.attrs["longest_step_of_height"]
+                console.print(
+                    f"  wrapped: {joined} passages through faces were joined; the longest step is {longest:.2f} of the "
+                    "cell's height (0.4 is refused)",
+                    soft_wrap=True,
+                    highlight=False,
+                )
         if fitted is not None:
-            left = fitted.leave_one_out_Ea_eV
-            spread = f"leaving one temperature out {left[0]:.3f} to {left[1]:.3f} eV; " if left else ""
-            console.print(f"  {spread}{fitted.convention}", highlight=False, soft_wrap=True)
-        if estimate.reason and estimate.reason != estimate.activation_energy.reason:
-            console.print(f"  {estimate.reason}", highlight=False, soft_wrap=True)
-        for flag in estimate.flags:
-            console.print(f"  {flag.severity}: {flag.sentence}", style="yellow", highlight=False, soft_wrap=True)
+            write_file(out / "candidate.json", fitted[0].to_json())
+            if plots:
+                from ionsieve.transport.plots import plot_arrhenius, save
+
+                ts, es = zip(*fitted[0].points, strict=True)
+                save(plot_arrhenius(ts, es, fitted[1]), out / "arrhenius.png")
+            show_candidate(console, fitted[0])
     console.print(f"\ntables and plots: {out}", highlight=False)
     return 0
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One measured trajectory, without its frames; `still` are the atoms that stay, in the first frame."""
+
+    path: Path
+    stem: str
+    result: Transport
+    still: Atoms
+    attrs: dict[str, Any]
+
+
+def _measured(
+    path: Path,
+    stem: str,
+    *,
+    temperature: float | None,
+    reading: dict[str, Any],
+    discard_ps: float,
+    sites: Path | None,
+    mobile: str,
+    polyanions: list[tuple[str, str, float]],
+    **options: Any,
+) -> _Run:
+    """Read one trajectory and measure it."""
+    import numpy as np
+    from ase import Atoms
+
+    from ionsieve.trajectory.foreign import read_any
+    from ionsieve.transport import measure
+
+    trajectory = read_any(path, **reading)
+    keep = trajectory.times_ps - trajectory.times_ps[0] >= discard_ps - 1e-9
+    if not keep.any():
+        raise InputError(
+            "nothing is left of the trajectory", where=str(path), key="--discard-ps", found=f"{discard_ps:g}"
+        )
+    _check_bonds(polyanions, trajectory.symbols)
+    places, labels = _sites(sites, trajectory.cells[0]) if sites is not None else (None, [])
+    energies = trajectory.scalars.get("potential_energy")
+    result = measure(
+        trajectory.positions[keep],
+        trajectory.cells[keep],
+        trajectory.times_ps[keep],
+        trajectory.symbols,
+        mobile=mobile,
+        temperature_K=_temperature(trajectory, temperature, path),
+        mobile_sites_A=places,
+        mobile_site_labels=labels,
+        polyanions=polyanions,
+        energies_eV=None if energies is None else np.asarray(energies)[keep],
+        unwrapped=bool(reading["unwrapped"]),
+        **options,
+    )
+    first = int(keep.argmax())
+    rest = [k for k, s in enumerate(trajectory.symbols) if s != mobile]
+    still = Atoms(trajectory.numbers[rest], trajectory.positions[first, rest], cell=trajectory.cells[first], pbc=True)
+    return _Run(path, stem, result, still, dict(trajectory.attrs))
+
+
+def _settings(target: float, jump_length: float | None) -> TransportSettings:
+    """Make the settings; values out of their range are the user's input, not a bug."""
+    from pydantic import ValidationError
+
+    from ionsieve.transport import TransportSettings
+
+    try:
+        return TransportSettings(target_temperature_K=target, jump_length_A=jump_length)
+    except ValidationError as error:
+        problems = Problems()
+        options = {"target_temperature_K": "--target", "jump_length_A": "--jump-length"}
+        for wrong in error.errors():
+            key = options.get(str(wrong["loc"][0]) if wrong["loc"] else "", "")
+            problems.add(wrong["msg"], key=key, found=str(wrong["input"]))
+        problems.throw()
+        raise
 
 
 def _sites(path: Path, cell: Any) -> tuple[Any, list[str]]:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ionsieve.trajectory.h5md import Trajectory
+    from ase import Atoms
+
+    from ionsieve.records import CandidateEstimate
     from ionsieve.transport import Transport
 
-__all__ = ["GRIDS", "line", "show", "write", "write_density"]
+__all__ = ["GRIDS", "line", "show", "show_candidate", "write", "write_density"]
 
 GRIDS = ("cube", "chgcar", "xsf")
 
@@ -61,6 +63,24 @@ def show(console: Any, r: Transport, path: Path, all_framework: bool) -> None:
     for text in _mechanism(r):
         console.print("  " + text, highlight=False, soft_wrap=True)
     for flag in r.flags:
+        console.print(f"  {flag.severity}: {flag.sentence}", style="yellow", highlight=False, soft_wrap=True)
+
+
+def show_candidate(console: Any, estimate: CandidateEstimate) -> None:
+    """Print what all temperatures together say."""
+    console.print(
+        f"\n{line(estimate.activation_energy)}\n{line(estimate.conductivity)}  at {estimate.target_temperature_K:g} K",
+        highlight=False,
+        soft_wrap=True,
+    )
+    fitted = estimate.arrhenius
+    if fitted is not None:
+        left = fitted.leave_one_out_Ea_eV
+        spread = f"leaving one temperature out {left[0]:.3f} to {left[1]:.3f} eV; " if left else ""
+        console.print(f"  {spread}{fitted.convention}", highlight=False, soft_wrap=True)
+    if estimate.reason and estimate.reason != estimate.activation_energy.reason:
+        console.print(f"  {estimate.reason}", highlight=False, soft_wrap=True)
+    for flag in estimate.flags:
         console.print(f"  {flag.severity}: {flag.sentence}", style="yellow", highlight=False, soft_wrap=True)
 
 
@@ -178,21 +198,17 @@ def write(r: Transport, out: Path, stem: str, exports: list[str], *, plots: bool
         write_file(out / f"{stem}.jumps.csv", "\n".join(rows) + "\n")
 
 
-def write_density(r: Transport, trajectory: Trajectory, keep: Any, out: Path, stem: str, exports: list[str]) -> None:
-    """Write the density of the mobile ions on grids."""
-    import numpy as np
-
+def write_density(r: Transport, still: Atoms, out: Path, stem: str, exports: list[str]) -> None:
+    """Write the density of the mobile ions on grids, beside the atoms that stay as they lie in the first frame."""
     from ionsieve.transport import grids
     from ionsieve.transport.kernels.histograms import density
 
     values = density(r.paths_A, r.cell_A)
-    still = [k for k, s in enumerate(trajectory.symbols) if s != r.mobile_ion]
-    fractional = trajectory.positions[keep][0, still] @ np.linalg.inv(trajectory.cells[keep][0])
-    places = fractional @ r.cell_A
+    places = still.get_scaled_positions(wrap=False) @ r.cell_A
     if "cube" in exports:
-        grids.write_cube(out / f"{stem}.density.cube", values, r.cell_A, trajectory.numbers[still].tolist(), places)
+        grids.write_cube(out / f"{stem}.density.cube", values, r.cell_A, still.numbers.tolist(), places)
     if "xsf" in exports:
-        grids.write_xsf(out / f"{stem}.density.xsf", values, r.cell_A, trajectory.numbers[still].tolist(), places)
+        grids.write_xsf(out / f"{stem}.density.xsf", values, r.cell_A, still.numbers.tolist(), places)
     if "chgcar" in exports:
-        symbols = [trajectory.symbols[k] for k in still]
+        symbols = still.get_chemical_symbols()
         grids.write_chgcar(out / f"{stem}.density.CHGCAR.vasp", values, r.cell_A, symbols, places)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ionsieve.transport.placing import place
+
 __all__ = ["write_chgcar", "write_cube", "write_xsf"]
 
 Floats = NDArray[np.floating[Any]]
@@ -26,20 +28,17 @@ def _rows(values: Floats, per_row: int, form: str) -> str:
 
 def write_cube(path: str | Path, density: Floats, cell_A: Floats, numbers: Sequence[int], positions_A: Floats) -> Path:
     """Write a Gaussian CUBE file (lengths in bohr, values as given)."""
-    path = Path(path)
     lines = ["ion density, ions per cubic angstrom", "ionsieve", f"{len(numbers):5d} 0.000000 0.000000 0.000000"]
     for n, vector in zip(density.shape, np.asarray(cell_A) / _BOHR_A, strict=True):
         lines.append(f"{n:5d} " + " ".join(f"{x / n:12.6f}" for x in vector))
     for z, r in zip(numbers, np.asarray(positions_A) / _BOHR_A, strict=True):
         lines.append(f"{z:5d} {float(z):12.6f} " + " ".join(f"{x:12.6f}" for x in r))
     body = "".join(_rows(row, 6, "%13.5E") for plane in density for row in plane)
-    path.write_text("\n".join(lines) + "\n" + body, encoding="ascii")
-    return path
+    return place(path, "\n".join(lines) + "\n" + body)
 
 
 def write_xsf(path: str | Path, density: Floats, cell_A: Floats, numbers: Sequence[int], positions_A: Floats) -> Path:
     """Write an XSF file; its general grid repeats the first plane at the end, as the format wants."""
-    path = Path(path)
     vectors = "\n".join(" ".join(f"{x:14.8f}" for x in row) for row in np.asarray(cell_A))
     atoms = "\n".join(
         f"{z:3d} " + " ".join(f"{x:14.8f}" for x in r) for z, r in zip(numbers, np.asarray(positions_A), strict=True)
@@ -49,15 +48,13 @@ def write_xsf(path: str | Path, density: Floats, cell_A: Floats, numbers: Sequen
     text += "BEGIN_BLOCK_DATAGRID_3D\nion_density\nBEGIN_DATAGRID_3D_density\n"
     text += " ".join(str(n) for n in closed.shape) + f"\n0.0 0.0 0.0\n{vectors}\n"
     text += _rows(closed.transpose(2, 1, 0), 6, "%13.5E")
-    path.write_text(text + "END_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n", encoding="ascii")
-    return path
+    return place(path, text + "END_DATAGRID_3D\nEND_BLOCK_DATAGRID_3D\n")
 
 
 def write_chgcar(
     path: str | Path, density: Floats, cell_A: Floats, symbols: Sequence[str], positions_A: Floats
 ) -> Path:
     """Write a CHGCAR file: density times cell volume, first axis fastest."""
-    path = Path(path)
     cell = np.asarray(cell_A, dtype=float)
     kinds = list(dict.fromkeys(symbols))
     order = [k for kind in kinds for k, s in enumerate(symbols) if s == kind]
@@ -68,5 +65,4 @@ def write_chgcar(
     lines += [" ".join(f"{x:14.10f}" for x in row - np.floor(row)) for row in fractional]
     lines += ["", " ".join(str(n) for n in density.shape)]
     body = _rows(density.transpose(2, 1, 0) * abs(np.linalg.det(cell)), 5, "%17.10E")
-    path.write_text("\n".join(lines) + "\n" + body, encoding="ascii")
-    return path
+    return place(path, "\n".join(lines) + "\n" + body)

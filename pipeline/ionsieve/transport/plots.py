@@ -16,6 +16,7 @@ from ionsieve.quantities import quantity
 from ionsieve.records.estimate import Estimate
 from ionsieve.transport.arrhenius import ArrheniusResult
 from ionsieve.transport.measuring import Transport
+from ionsieve.transport.placing import place
 from ionsieve.verdicts import Flag, Verdict
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ def _figure(width: float = 7.2, height: float = 3.2, columns: int = 1) -> tuple[
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write the figure; the suffix gives the format."""
-    path = Path(path)
+    """Write the figure, whole or not at all; the suffix gives the format."""
+    from io import BytesIO
+
+    path, drawn = Path(path), BytesIO()
     metadata = {"Software": None} if path.suffix == ".png" else {"Date": None} if path.suffix == ".svg" else {}
-    figure.savefig(path, dpi=150, metadata=metadata)
-    return path
+    figure.savefig(drawn, format=path.suffix.removeprefix(".") or "png", dpi=150, metadata=metadata)
+    return place(path, drawn.getvalue())
 
 
 def plot_msd(result: Transport) -> Figure:

@@ -11,7 +11,7 @@ from ase.io import write
 from typer.testing import CliRunner
 
 from ionsieve.cli import analyze as command
-from ionsieve.errors import InputError
+from ionsieve.errors import DataError, InputError
 from ionsieve.records import CandidateEstimate, Measurement
 from ionsieve.transport.synthetic import lattice_walk
 
@@ -107,6 +107,8 @@ def test_undeclared_framework_is_said(app, runs, tmp_path):
         (["--mobile", "na", "-T", "900", "--dt-fs", "200"], "did you mean Na"),
         (["--mobile", "Na", "-T", "900", "--dt-fs", "0"], "--dt-fs = 0: must be above zero"),
         (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--target", "-3"], "--target = -3"),
+        (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--target", "6000"], "--target = 6000"),
+        (["--mobile", "Na", "-T", "0", "--dt-fs", "200"], "above 0 K"),
         (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--jump-length", "-3"], "--jump-length = -3"),
         (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--sites", "no.cif"], "no such file"),
         (["--mobile", "Na", "-T", "900", "--dt-fs", "200", "--sites", __file__], "sites cannot be read"),
@@ -124,6 +126,39 @@ def test_wrong_input_teaches(app, runs, tmp_path, arguments, message):
 def test_a_file_where_the_folder_should_be(app, runs, tmp_path):
     with pytest.raises(InputError, match="is a file"):
         call(app, runs / "run900.extxyz", "--mobile", "Na", "-T", 900, "--dt-fs", 200, "--out", runs / "sites.cif")
+
+
+def test_a_file_in_the_way_to_the_folder_is_said_at_once(app, tmp_path):
+    """Before the trajectory is read: this one could not be."""
+    (tmp_path / "f.txt").write_text("x")
+    (tmp_path / "bad.extxyz").write_text("x")
+    with pytest.raises(InputError, match="cannot be made there"):
+        call(app, tmp_path / "bad.extxyz", "--mobile", "Na", "--out", tmp_path / "f.txt" / "sub")
+
+
+def test_a_second_trajectory_that_is_broken_leaves_nothing_behind(app, runs, tmp_path):
+    (tmp_path / "bad.extxyz").write_text("x")
+    with pytest.raises(DataError):
+        call(
+            app, runs / "run900.extxyz", tmp_path / "bad.extxyz", "--mobile", "Na", "-T", 900, "-T", 600,
+            "--dt-fs", 200, "--out", tmp_path / "o",
+        )  # fmt: skip
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_figure_that_cannot_be_drawn_leaves_the_old_one(tmp_path, monkeypatch):
+    from ionsieve.transport import placing
+
+    path = placing.place(tmp_path / "a.cube", "old")
+
+    def fail(_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(placing.os, "fsync", fail)
+    with pytest.raises(OSError, match="disk full"):
+        placing.place(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_labels_of_the_sites_name_the_jumps(app, runs, tmp_path):
