@@ -61,7 +61,7 @@ class Verdict(_Sentence):
     """What kind of statement a measured number is."""
 
     VALUE = "value", "A measured value with its interval."
-    INDICATIVE = "indicative", "A value from few events: right order of magnitude at best."
+    INDICATIVE = "indicative", "A value from few events or on an assumption: its interval is wide, and holds as it stands."
     UPPER_LIMIT = "upper_limit", "Too few jumps were seen to measure a value; the true value lies below this limit."
     REFUSED = "refused", "No number is given because the run does not support one."
 
@@ -70,7 +70,7 @@ class Flag(_Sentence):
     """What limits the trust in a number."""
 
     NO_HOPS = "no_hops", "No jump of the mobile ion was seen."
-    FEW_HOPS = "few_hops", "Few jumps were seen; the relative error is above one half."
+    FEW_HOPS = "few_hops", "Few jumps were seen: the interval is wide."
     SHORT_RUN = "short_run", "The production run is short against the times between jumps."
     SUBDIFFUSIVE = "subdiffusive", "The mean-squared displacement does not grow linearly in the fit window."
     FRAMEWORK_MOVING = "framework_moving", "The framework itself moves further than vibration explains."
@@ -81,7 +81,7 @@ class Flag(_Sentence):
     TWO_TEMPERATURES = "two_temperatures", "Fitted through fewer than four temperatures: the line cannot be checked."
     NARROW_SPAN = "narrow_span", "The temperatures span too little of 1/T for a firm activation energy."
     CURVED = "curved", "The Arrhenius plot is curved beyond its errors."
-    CENSORED_POINTS = "censored_points", "Some temperatures gave only an upper limit."
+    CENSORED_POINTS = "censored_points", "Some runs gave only an upper limit."
     ASSUMED_SPREAD = "assumed_spread", "One configuration only: the spread between orderings is assumed, not measured."
     ASSUMED_EA = (
         "assumed_ea",
