@@ -103,7 +103,14 @@ _ALL = (
     Quantity("log10_prefactor", "log10 D0", "cm²/s", "Decadic logarithm of the Arrhenius prefactor of D."),
     Quantity("msd", "MSD", "Å²", "Mean-squared displacement of the mobile ion in the frame of the framework."),
     Quantity("hops", "N_hop", "", "Jumps of mobile ions between sites seen in production.", "high", 3),
-    Quantity("n_eff", "N_eff", "", "Effective number of jumps: 2d N D* t / a², t the length of the run, a the jump length.", "high", 3),
+    Quantity(
+        "n_eff",
+        "N_eff",
+        "",
+        "Effective number of jumps: 2d N D* t / a², t the length of the run, a the jump length.",
+        "high",
+        3,
+    ),
     Quantity(
         "bottleneck_radius",
         "r_b",

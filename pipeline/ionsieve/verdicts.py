@@ -61,7 +61,10 @@ class Verdict(_Sentence):
     """What kind of statement a measured number is."""
 
     VALUE = "value", "A measured value with its interval."
-    INDICATIVE = "indicative", "A value from few events or on an assumption: its interval is wide, and holds as it stands."
+    INDICATIVE = (
+        "indicative",
+        "A value from few events or on an assumption: its interval is wide, and holds as it stands.",
+    )
     UPPER_LIMIT = "upper_limit", "Too few jumps were seen to measure a value; the true value lies below this limit."
     REFUSED = "refused", "No number is given because the run does not support one."
 

@@ -13,7 +13,7 @@ from ionsieve.transport.settings import FIT, TransportSettings
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
 
 NAME = "fit"
-PHYSICS = 2
+PHYSICS = 3
 
 
 def request(measure_keys: Sequence[str], campaign: Campaign) -> Request:

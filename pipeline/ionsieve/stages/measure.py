@@ -32,7 +32,7 @@ THRESHOLDS = frozenset(
 )
 
 NAME = "measure"
-PHYSICS = 2
+PHYSICS = 3
 
 
 def request(simulate_key: str, generate_key: str, index: int, campaign: Campaign) -> Request:

@@ -41,6 +41,13 @@ class TransportSettings(Frozen):
         description="Jump distance when no sites are known; published: LLZO 2.4, LGPS 2.8, LATP 3.2, RbAg4I5 3.4 "
         "(He, Zhu, Epstein, Mo 2018).",
     )
+    stop_jump_length_A: float = Field(
+        4.5,
+        gt=0.0,
+        description="Jump distance by which a running simulation judges whether its diffusivity is known, when "
+        "`jump_length_A` is unset. It knows no sites; longer than the distances between home sites, so that no run "
+        "ends that the measurement then calls indicative.",
+    )
     window_start_gain: float = Field(
         0.5,
         ge=0.0,

@@ -181,6 +181,9 @@ def stream_diffusivity(
 def relative_error(moments: Moments, dt_ps: float, *, settings: TransportSettings | None = None) -> float | None:
     """Relative standard error of the tracer diffusivity that these moments support.
 
+    No sites are known here, as they are to `measure`: jumps are counted with `stop_jump_length_A`, which is longer than
+    those between homes. What is a value by this count is one by that of `measure`.
+
     Parameters
     ----------
     moments
@@ -192,7 +195,7 @@ def relative_error(moments: Moments, dt_ps: float, *, settings: TransportSetting
         None where the verdict is not yet a value: too few jumps, too short, sub-diffusive.
     """
     settings = settings or TransportSettings()
-    jump = settings.jump_length_A or settings.default_jump_length_A
+    jump = settings.jump_length_A or settings.stop_jump_length_A
     n = moments.per_ion_A2.shape[1]
     if moments.frames < 2 or not n:
         return None

@@ -68,7 +68,7 @@ def test_a_known_diffusivity_ends_the_run_and_is_right(tmp_path, engine):
 
 
 def test_what_is_not_known_runs_to_its_end(tmp_path):
-    settings = DynamicsSettings(**{**GAS, "stop_relative_error": 0.01, "produce_ps": 6.0})
+    settings = DynamicsSettings(**{**GAS, "stop_relative_error": 0.01, "produce_ps": 12.0})
     (p,) = simulate([gas(tmp_path, "r")], FreeParticles(), settings, rule=rule)
     assert (p.state, p.outcome, p.reason) == ("done", Outcome.COMPLETED, "")
     assert p.summary.relative_error_D > 0.01

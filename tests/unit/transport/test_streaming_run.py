@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ionsieve.errors import InputError, ProblemsError
-from ionsieve.transport import TransportSettings, measure, stream_diffusivity
+from ionsieve.transport import TransportSettings, measure, relative_error, stream_diffusivity
+from ionsieve.transport.kernels.streaming import MSDStream
 from ionsieve.transport.synthetic import lattice_walk
 from ionsieve.verdicts import Verdict
 
@@ -102,3 +103,30 @@ def test_wrong_streams_teach(run, change, message):
         names["framework"] = ()
     with pytest.raises(ProblemsError, match=message):
         stream_diffusivity(chunks(told, 700), **names)
+
+
+@pytest.mark.parametrize("spacing", [3.0, 4.2])
+def test_what_ends_a_run_is_a_value_for_the_measurement(spacing):
+    """Sites on a grid: the rule, which knows no sites, ends no walk that `measure` with its sites calls indicative."""
+    ended = 0
+    for seed in range(6):
+        walk = lattice_walk(ions=16, frames=1200, jumps=360, jump_length_A=spacing, seed=seed)
+        sites = np.unique(np.round(walk.positions_A / spacing).reshape(-1, 3) % 6, axis=0) * spacing
+        cell = 6 * spacing * np.eye(3)
+        stream, done = MSDStream(), 0
+        for k in range(0, 1200, 40):
+            stream.add(walk.positions_A[k : k + 40])
+            error = relative_error(stream.result(), 0.1)
+            if error is not None and error <= 0.3:
+                done = k + 40
+                break
+        if not done:
+            continue
+        ended += 1
+        paths = walk.positions_A[:done]
+        found = measure(
+            paths, cell, np.arange(done) * 0.1, ["Na"] * 16, mobile="Na", charge=1, temperature_K=600.0,
+            mobile_sites_A=sites,
+        )  # fmt: skip
+        assert found.verdict is Verdict.VALUE, (seed, done, found.n_eff, found.hops)
+    assert ended > 3
