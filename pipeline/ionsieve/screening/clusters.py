@@ -236,7 +236,9 @@ def _local_gpu(folder: Path, stages: str, profile: Profile, n_workers: int | Non
         "options": {"host": "127.0.0.1", "dashboard_address": profile.scheduler.dashboard, "dashboard": True},
     }
     cluster = SpecCluster(workers=spec, scheduler=scheduler, silence_logs=False)
-    pool = DaskPool(_client(cluster), folder, stages, owned=[cluster], notes={"where": f"{len(gpus)} local GPUs"})
+    pool = DaskPool(
+        _client(cluster), folder, stages, owned=[cluster], notes={"where": f"{len(gpus)} local GPUs"}, gpus=True
+    )
     pool.prepare()
     return pool
 
@@ -271,6 +273,7 @@ def _batch(folder: Path, stages: str, profile: Profile) -> DaskPool:
         on_idle=jobs.tend,
         patience_s=float("inf"),  # a queue may be long; the jobs themselves are watched
         notes={"where": profile.kind, "groups": {n: g.jobs for n, g in profile.groups.items()}},
+        gpus=any(group.gpus for group in profile.groups.values()),
     )
 
 

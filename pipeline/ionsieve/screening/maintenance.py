@@ -15,6 +15,7 @@ from ionsieve.screening import release
 from ionsieve.screening.driver import CANCEL
 from ionsieve.screening.facts import facts
 from ionsieve.screening.plan import Plan
+from ionsieve.screening.queues import cancel_driver
 from ionsieve.screening.status import read_status
 from ionsieve.store import DamagedError, Row, State, Store
 from ionsieve.store.address import is_key
@@ -57,13 +58,13 @@ def retry(folder: str | Path, *, chemistry: bool = False) -> Retried:
 def cancel(folder: str | Path, *, wait_s: float = 60.0) -> str:
     """Ask the run that works on the folder to end; return what became of it.
 
-    The run ends at its next look (about a second); work under way stops at its last checkpoint. A run on another host,
-    or a job that has not begun, finds the request when it looks into the folder.
+    The run ends at its next look (about a second); work under way stops at its last checkpoint. A run on another host
+    finds the request when it looks into the folder; a submitted job that waits is taken out of the queue.
     """
     store = Store.open(folder)
     status = read_status(folder)
     if status.active is None:
-        return "nothing runs here"
+        return cancel_driver(store.folder) or "nothing runs here"
     write_file(store.folder / CANCEL, "cancel\n", sync=False)
     until = time.monotonic() + wait_s
     while time.monotonic() < until:

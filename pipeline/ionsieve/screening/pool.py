@@ -152,6 +152,9 @@ class DaskPool:
         How long to go without a single worker before giving up.
     on_idle
         Called about once a second (to keep a queue of jobs filled).
+    gpus
+        Whether the cluster is to have GPUs: dynamics waits for the first of them and never goes to a CPU worker that
+        came earlier.
     """
 
     def __init__(
@@ -164,8 +167,10 @@ class DaskPool:
         patience_s: float = 120.0,
         on_idle: Callable[[], None] | None = None,
         notes: Mapping[str, Any] | None = None,
+        gpus: bool = False,
     ) -> None:
         self._client = client
+        self._gpus = gpus
         self._folder = folder
         self._stages = stages
         self._owned = list(owned)
@@ -231,17 +236,18 @@ class DaskPool:
         gpus = sum(int(w.get("resources", {}).get("GPU", 0)) for w in self._workers.values())
         threads = sum(int(w.get("nthreads", 1)) for w in self._workers.values())
         cpus = sum(int(w.get("resources", {}).get("CPU", 0)) for w in self._workers.values())
-        return {"device": gpus or threads, "cpu": cpus or threads}
+        return {"device": gpus if self._gpus else gpus or threads, "cpu": cpus or threads}
 
     def shared(self) -> bool:
         """Whether one group of workers does both kinds of work."""
-        gpus = any(w.get("resources", {}).get("GPU", 0) for w in self._workers.values())
-        return not gpus
+        return not (self._gpus or self._declared("GPU"))
+
+    def _declared(self, name: str) -> bool:
+        return any(w.get("resources", {}).get(name, 0) for w in self._workers.values())
 
     def _resources(self, device: bool) -> dict[str, float] | None:
         name = "GPU" if device else "CPU"
-        declared = any(w.get("resources", {}).get(name, 0) for w in self._workers.values())
-        return {name: 1} if declared else None
+        return {name: 1} if self._declared(name) or (device and self._gpus) else None
 
     def submit(self, bundle: Bundle) -> None:
         """Send a bundle to a worker."""

@@ -8,6 +8,7 @@ for analysis on one scheduler.
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -25,7 +26,7 @@ from ionsieve.errors import SetupError
 from ionsieve.screening.profiles import Profile, WorkerGroup, walltime_s
 from ionsieve.store.folder import write_file
 
-__all__ = ["Jobs", "QUEUE", "cancel_job", "job_state", "submit_script", "worker_script"]
+__all__ = ["DRIVER_JOB", "Jobs", "QUEUE", "cancel_driver", "cancel_job", "job_state", "submit_script", "worker_script"]
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,23 @@ def job_state(kind: str, number: str) -> str:
 def cancel_job(kind: str, number: str) -> None:
     """Take a job out of the queue; harmless when it is gone."""
     subprocess.run([QUEUE[kind].cancel, number], capture_output=True, check=False, timeout=120)
+
+
+DRIVER_JOB = Path("jobs") / "driver.json"
+"""Below the campaign's folder: which job holds its scheduler."""
+
+
+def cancel_driver(folder: Path) -> str:
+    """Take the campaign's own job out of the queue; return what was done, or nothing when there is none."""
+    try:
+        told = json.loads((folder / DRIVER_JOB).read_text())
+        kind, number = str(told["kind"]), str(told["number"])
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        return ""
+    if kind not in QUEUE or not number.isdigit() or job_state(kind, number) == "gone":
+        return ""
+    cancel_job(kind, number)
+    return f"job {number} is taken out of the queue"
 
 
 SHORT_S = 60.0

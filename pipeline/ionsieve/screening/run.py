@@ -96,10 +96,17 @@ def run_campaign(
     )
 
 
-def check(campaign: Campaign) -> list[Candidate]:
+def check(campaign: Campaign, *, here: bool = True) -> list[Candidate]:
     """Refuse what can be seen to be wrong before anything is written: recipes, families, elements, model file, device.
 
     A recipe that names its composition and cannot be balanced is bad input; the same in a grid is a row of the table.
+
+    Parameters
+    ----------
+    campaign
+        What is asked.
+    here
+        Whether this machine will run it: its device is checked too.
 
     Returns
     -------
@@ -147,7 +154,7 @@ def check(campaign: Campaign) -> list[Candidate]:
                 remedy="name another potential (`ionsieve models --elements`), or leave the recipe out",
             )
     potential_preimage(campaign.potential)
-    if campaign.potential.device not in ("auto", "cpu"):  # these two are always there: no need to load torch here
+    if here and campaign.potential.device not in ("auto", "cpu"):  # these two are always there: no torch for them
         from ionsieve.potentials.checks import choose_device
 
         choose_device(campaign.potential.device)

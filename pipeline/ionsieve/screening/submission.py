@@ -7,6 +7,7 @@ into the queue. Results are files, so nothing else is handed over.
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from ionsieve.errors import InputError, Problems, SetupError
 from ionsieve.screening.profiles import QUEUES, Profile, WorkerGroup, load_profile, walltime_s
-from ionsieve.screening.queues import QUEUE, submit_script, worker_script
+from ionsieve.screening.queues import DRIVER_JOB, QUEUE, submit_script, worker_script
 from ionsieve.store import Store
 from ionsieve.store.folder import write_file
 
@@ -196,6 +197,9 @@ def submit_campaign(
             return Submission(folder, scripts, note=f"not checked against the cluster: {error.problem.message}")
         return Submission(folder, scripts)
     check_feasible(profile, where=str(cluster))
+    from ionsieve.screening.run import check
+
+    check(campaign, here=False)
     store = Store.create(folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share)
     with store.lock:  # refuses when a run works on the folder
         store.close()
@@ -204,7 +208,9 @@ def submit_campaign(
         (folder / part).mkdir(exist_ok=True)
     script = folder / "jobs" / "driver.sh"
     write_file(script, scripts["driver"])
-    return Submission(folder, scripts, submit_script(kind, script))
+    number = submit_script(kind, script)
+    write_file(folder / DRIVER_JOB, json.dumps({"kind": kind, "number": number}) + "\n")  # for `cancel`
+    return Submission(folder, scripts, number)
 
 
 def _without_folders(make: Any, logs: Path) -> str:

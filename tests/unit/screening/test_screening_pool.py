@@ -134,6 +134,10 @@ class _Cluster:
 @pytest.fixture
 def mixed(tmp_path: Path) -> Iterator[_Cluster]:
     cluster = _Cluster(tmp_path, [["--resources", "GPU=1"], ["--resources", "CPU=1"]])
+    from distributed import Client
+
+    with Client(cluster.address) as client:
+        client.wait_for_workers(2, timeout=120)
     yield cluster
     cluster.close()
 
@@ -282,3 +286,35 @@ def test_a_spent_budget_is_spent_for_a_repeated_command_too(store: Store) -> Non
         again = run_here(Store.open(store.folder), funnel=told)
         assert again.ranking == first.ranking
         assert {stage: set(store.keys(stage)) for stage in kept} == kept
+
+
+def test_dynamics_waits_for_a_gpu_that_is_to_come(store: Store, tmp_path: Path) -> None:
+    from distributed import Client
+
+    from ionsieve.screening.pool import DaskPool
+
+    cluster = _Cluster(tmp_path, [["--resources", "CPU=1"]])
+    try:
+        client = Client(cluster.address)
+        client.wait_for_workers(1, timeout=120)
+        pool = DaskPool(client, store.folder, STAGES, gpus=True)
+        assert pool.capacity() == {"device": 0, "cpu": 1}
+        assert not pool.shared()
+        assert pool._resources(device=True) == {"GPU": 1}  # never to the CPU worker that came first
+        pool.close()
+    finally:
+        cluster.close()
+
+
+def test_a_job_that_waits_is_taken_out_of_the_queue(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ionsieve.screening import maintenance, queues
+
+    assert maintenance.cancel(store.folder) == "nothing runs here"
+    (store.folder / "jobs").mkdir()
+    (store.folder / queues.DRIVER_JOB).write_text('{"kind": "slurm", "number": "17"}')
+    taken: list[tuple[str, str]] = []
+    monkeypatch.setattr(queues, "job_state", lambda kind, number: "PENDING" if not taken else "gone")
+    monkeypatch.setattr(queues, "cancel_job", lambda kind, number: taken.append((kind, number)))
+    assert maintenance.cancel(store.folder) == "job 17 is taken out of the queue"
+    assert taken == [("slurm", "17")]
+    assert maintenance.cancel(store.folder) == "nothing runs here"
