@@ -151,7 +151,7 @@ class OrderingSettings(Frozen):
         "ewald", description="lowest electrostatic energy, Boltzmann sample of it, random, or special quasi-random"
     )
     n_configurations: int = Field(3, ge=1, le=200, description="configurations a candidate, distinct by symmetry")
-    chains: int = Field(128, ge=1, le=4096, description="annealing chains, each with its own start")
+    chains: int = Field(512, ge=1, le=4096, description="annealing chains, each with its own start")
     sweeps: int = Field(150, ge=1, le=100000, description="swap attempts a site and chain; at least 6000 in all")
     restarts: int = Field(
         2, ge=1, le=100, description="rounds of chains at most; they end when the lowest energy was met twice"

@@ -125,7 +125,7 @@ def test_provenance() -> None:
     assert len(c.provenance["spec_sha256"]) == 64
     assert c.provenance["prototype"]["doi"] == "10.1021/jacs.0c06668"
     assert set(c.provenance["software"]) == {"ionsieve", "numpy", "scipy", "spglib"}
-    assert found[0].provenance["ordering"]["chains"] == 128
+    assert found[0].provenance["ordering"]["chains"] == 512
     assert found[0].provenance["symmetry_operations"] > 1
     again = Candidate.from_json(c.to_json())
     assert again == c

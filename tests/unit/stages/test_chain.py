@@ -30,7 +30,7 @@ CAMPAIGN = """
 name: golden
 seed: 11
 generate:
-  ordering: {n_configurations: 1}
+  ordering: {n_configurations: 1, chains: 128}
   supercell: {matrix: [2, 2, 2], min_image_A: 4, max_atoms: 60}
   recipes:
     - {prototype: Na3OCl_Pm-3m}
