@@ -32,8 +32,8 @@ class CHGNetPotential(EdgePotential):
     """CHGNet for many systems in one forward pass.
 
     Forces equal the package's own calculator to 1e-4 eV/Å in float32 (tests/contracts). Results do not depend on the
-    age of the neighbour list; with batch mates they change by rounding, since matrix products of other sizes round
-    differently.
+    age of the neighbour list. On a CPU they do not depend on batch mates either (systems go one after another); on a
+    GPU they do by rounding, since matrix products of other sizes round differently.
 
     Raises
     ------
@@ -71,6 +71,6 @@ class CHGNetPotential(EdgePotential):
 
             return CHGNetCalculator(
                 model=load_chgnet(self._path, self._version_name),
-                use_device=self.info.device.partition(":")[0],
+                use_device=self.info.device,
                 on_isolated_atoms="ignore",
             )

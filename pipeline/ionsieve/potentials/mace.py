@@ -146,7 +146,7 @@ class MACEPotential(EdgePotential):
         with quietly():
             return MACECalculator(
                 models=[_load_model(self._path).to(getattr(torch, dtype))],
-                device=self.info.device.partition(":")[0],
+                device=self.info.device,
                 default_dtype=dtype,
                 head=self._head,
             )

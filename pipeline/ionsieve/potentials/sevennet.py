@@ -121,6 +121,4 @@ class SevenNetPotential(EdgePotential):
         with quietly():
             from sevenn.calculator import SevenNetCalculator
 
-            return SevenNetCalculator(
-                model=str(self._path), device=self.info.device.partition(":")[0], modal=self._modality
-            )
+            return SevenNetCalculator(model=str(self._path), device=self.info.device, modal=self._modality)
