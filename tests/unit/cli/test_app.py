@@ -136,6 +136,17 @@ def test_a_folder_that_cannot_be_made(out, capsys, tmp_path, monkeypatch):
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_doctor_reports_a_potential_that_fails_on_its_device(capsys, monkeypatch):
+    def load(settings):
+        raise RuntimeError("CUDA error: no kernel image is available")
+
+    monkeypatch.setattr("ionsieve.potentials.load", load)
+    assert run(["doctor"]) == 2
+    out = capsys.readouterr().out
+    assert "no kernel image" in out
+    assert "1 problem(s)" in out
+
+
 def test_doctor(capsys):
     assert run(["doctor", "--no-potential"]) == 0
     out = capsys.readouterr().out
