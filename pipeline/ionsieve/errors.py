@@ -8,6 +8,7 @@ class              exit  who acts
 =================  ====  =====================================================================
 `InputError`       2     the user: a campaign, a prototype, a command-line value
 `SetupError`       2     the user or administrator: device, model file, disk, missing package
+`GeometryError`    2     the same, of one structure: a potential refuses these positions or this cell
 `DataError`        2     the owner of a file: corrupt, foreign, of another version
 `TransientError`   1     nobody: the driver retries (lost worker, busy file, full memory)
 `BugError`         1     us: please report, the message holds the story
@@ -24,6 +25,7 @@ from typing import Any
 __all__ = [
     "BugError",
     "DataError",
+    "GeometryError",
     "InputError",
     "IonsieveError",
     "Problem",
@@ -105,6 +107,14 @@ class InputError(IonsieveError, ValueError):
     """The user's input is wrong: campaign, prototype, structure or command-line value."""
 
     exit_code = 2
+
+
+class GeometryError(InputError):
+    """A potential cannot evaluate this one structure: not finite, without volume, collapsed, too close.
+
+    The one error that ends a single run or relaxation with a verdict; any other error of a potential is a fault and is
+    never stored as chemistry.
+    """
 
 
 class SetupError(IonsieveError, RuntimeError):

@@ -113,6 +113,12 @@ class Book:
 
     # ---------------------------------------------------------------- opening
 
+    def look_ahead(self) -> None:
+        """Learn where the run stands before it is opened: who enters first depends on it."""
+        if not self._opened and self.job.checkpoint_path.exists():
+            head = checkpoints.read_head(self.job.checkpoint_path)
+            self.step, self.segment_index, self.finished = head["step"], head["segment"], head["finished"]
+
     def open(self) -> None:
         """Continue from the checkpoint, or begin."""
         if self._opened:
@@ -138,7 +144,7 @@ class Book:
             self.reference, self.cell_sum = saved.arrays["reference"], saved.arrays["cell_sum"]
             if self.online is not None:
                 self.online = OnlineMSD(int(self.mobile_mask.sum()), saved.arrays)
-            self.last_good = self.step
+            self.last_good = memory.get("last_good", self.step)  # a run may be saved between guard points
         else:
             self.state = initial_state(
                 job, keeps_momentum=method(self.segment.integrator).keeps_momentum, settings=self.settings
@@ -201,8 +207,8 @@ class Book:
 
     @property
     def remaining(self) -> int:
-        """Steps to the end of the run."""
-        return self.total - self.step
+        """Steps to the end of the run, at most."""
+        return 0 if self.finished else self.total - self.step
 
     @property
     def lacks_first_frame(self) -> bool:
@@ -241,10 +247,15 @@ class Book:
 
     def samples_due(self, first: int, count: int) -> NDArray[np.bool_]:
         """(count,) which of the steps ``first + 1 ... first + count`` give a sample of the running MSD."""
+        steps = np.arange(first + 1, first + count + 1) - self.produce_start
         if not self.sample_stride:
             return np.zeros(count, bool)
-        steps = np.arange(first + 1, first + count + 1) - self.produce_start
         return np.asarray((steps % self.sample_stride == 0) & self.producing)
+
+    def cells_due(self, first: int, count: int) -> NDArray[np.bool_]:
+        """(count,) which of the steps ``first + 1 ... first + count`` enter the mean cell: the second half of NPT."""
+        steps = np.arange(first, first + count) - int(self.starts[self.segment_index])
+        return np.asarray((steps >= self.segment.steps // 2) & (self.segment.kind == "npt"))
 
     # ---------------------------------------------------------------- what happens
 
@@ -349,9 +360,8 @@ class Book:
                 cells=torch.from_numpy(mean)[None].to(self.state.cells),
             )
         self.segment_index += 1
-        self.finished = self.segment_index == len(self.segments)
-        if self.finished:
-            self.segment_index -= 1
+        if self.segment_index == len(self.segments):
+            self.finished, self.segment_index = True, self.segment_index - 1
             return
         self.state = for_method(self.state, keeps_momentum=method(self.segment.integrator).keeps_momentum)
         self._new_stream()
@@ -375,6 +385,7 @@ class Book:
                 "max_force": self.max_force,
                 "min_distance": self.min_distance if np.isfinite(self.min_distance) else None,
                 "broken_checks": self.broken_checks,
+                "last_good": self.last_good,
                 "cell_count": self.cell_count,
                 "restarts": self.restarts,
                 "max_disagreement": self.max_disagreement,
@@ -411,12 +422,8 @@ class Book:
     def drop_frames_after_last_good(self) -> None:
         """Forget frames beyond the last good guard point."""
         last = self.last_good - self.produce_start
-        kept = []
-        for relative, *columns in self._pending:
-            good = relative <= last
-            if good.any():
-                kept.append((relative[good], *(c[good] for c in columns)))
-        self._pending = kept
+        kept = [(relative <= last, (relative, *columns)) for relative, *columns in self._pending]
+        self._pending = [tuple(c[good] for c in columns) for good, columns in kept if good.any()]
 
     def end(self, trip: Trip | None, state: MDState) -> Callable[[], None]:
         """Return the work that ends the run, well or by a guard: save, publish the trajectory."""

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ionsieve.dynamics.state import PER_ATOM, PER_SYSTEM, MDState
 from ionsieve.errors import DataError
 
-__all__ = ["FORMAT", "Checkpoint", "load", "save"]
+__all__ = ["FORMAT", "Checkpoint", "load", "read_head", "save"]
 
 FORMAT = 1
 
@@ -87,6 +87,43 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         os.close(descriptor)
 
 
+def read_head(path: Path) -> dict[str, Any]:
+    """Read where a checkpoint stands (``step``, ``segment``, ``finished``, ...) and none of its arrays.
+
+    Raises
+    ------
+    DataError
+        When the file is damaged or of another format.
+    """
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            head = json.loads(file["head"].tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error) from error
+    return _of_this_format(path, head)
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(
+        "the checkpoint cannot be read",
+        where=str(path),
+        cause=str(error),
+        remedy="delete it to begin the run anew",
+    )
+
+
+def _of_this_format(path: Path, head: dict[str, Any]) -> dict[str, Any]:
+    if head.get("format") != FORMAT:
+        raise DataError(
+            "the checkpoint is of another format",
+            where=str(path),
+            found=str(head.get("format")),
+            expected=str(FORMAT),
+            remedy="finish the run with the version that began it, or delete the file to begin anew",
+        )
+    return head
+
+
 def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
     """Read a checkpoint of the run `identity`.
 
@@ -100,20 +137,8 @@ def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
             arrays = {name: file[name] for name in file.files}
         head = json.loads(arrays.pop("head").tobytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            "the checkpoint cannot be read",
-            where=str(path),
-            cause=str(error),
-            remedy="delete it to begin the run anew",
-        ) from error
-    if head.get("format") != FORMAT:
-        raise DataError(
-            "the checkpoint is of another format",
-            where=str(path),
-            found=str(head.get("format")),
-            expected=str(FORMAT),
-            remedy="finish the run with the version that began it, or delete the file to begin anew",
-        )
+        raise _unreadable(path, error) from error
+    _of_this_format(path, head)
     wanted = json.loads(json.dumps(dict(identity)))
     if head["identity"] != wanted:
         found = head["identity"]

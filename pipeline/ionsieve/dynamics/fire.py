@@ -126,7 +126,7 @@ def fire(systems: Sequence[Atoms], potential: Potential, settings: RelaxSettings
             energy_start.setdefault(member, energy)
             converged = force <= settings.fmax_eV_per_A and (not with_cell or pressure <= settings.max_stress_GPa)
             change = 100 * abs(volume / volume_start[member] - 1)
-            broken = change > settings.max_volume_change_percent or not np.isfinite([energy, force]).all()
+            broken = change > settings.max_volume_change_percent or not np.isfinite([energy, force, pressure]).all()
             (leaving if converged or broken or step == settings.max_steps else staying).append(row)
         for row in leaving:
             member = active.members[row]

@@ -36,8 +36,8 @@ class Relaxation:
     volume_change_percent
         Against the starting cell.
     outcome
-        ``completed``; ``collapsed`` when the volume changed beyond all bounds; ``not_relaxed`` when energy or forces
-        are no finite numbers.
+        ``completed``; ``collapsed`` when the volume changed beyond all bounds; ``not_relaxed`` when energy, forces
+        or stress are no finite numbers.
     flags
         ``not_converged``, ``large_volume``.
     """
@@ -116,12 +116,12 @@ def judge(
 ) -> Relaxation:
     """Turn the numbers of a relaxation into a statement."""
     change = 100.0 * (end.cell.volume / start.cell.volume - 1.0)
-    numbers = [energy_eV, max_force, change]
+    numbers = [energy_eV, max_force, change, 0.0 if max_stress_GPa is None else max_stress_GPa]
     finite = bool(np.isfinite(numbers).all())
     flags: list[Flag] = []
     outcome, reason = Outcome.COMPLETED, ""
     if not finite:
-        outcome, reason = Outcome.NOT_RELAXED, f"energy or forces are not finite after {steps} steps"
+        outcome, reason = Outcome.NOT_RELAXED, f"energy, forces or stress are not finite after {steps} steps"
     elif abs(change) > settings.max_volume_change_percent:
         outcome = Outcome.COLLAPSED
         reason = f"the volume changed by {change:+.0f} % (bound: {settings.max_volume_change_percent:g} %)"
@@ -137,7 +137,7 @@ def judge(
         energy_eV=energy_eV if np.isfinite(energy_eV) else None,
         energy_start_eV=energy_start_eV if np.isfinite(energy_start_eV) else None,
         max_force_eV_per_A=max_force if np.isfinite(max_force) else None,
-        max_stress_GPa=max_stress_GPa,
+        max_stress_GPa=max_stress_GPa if max_stress_GPa is not None and np.isfinite(max_stress_GPa) else None,
         volume_change_percent=float(change) if np.isfinite(change) else 0.0,
         steps=steps,
         outcome=outcome,
@@ -175,7 +175,7 @@ def _relax_ase(atoms: Atoms, potential: Potential, settings: RelaxSettings) -> R
             force, stress = largest()
             collapsed = abs(work.cell.volume / atoms.cell.volume - 1) * 100 > settings.max_volume_change_percent
             converged = force <= settings.fmax_eV_per_A and (stress is None or stress <= settings.max_stress_GPa)
-            if converged or collapsed or not np.isfinite(force):
+            if converged or collapsed or not np.isfinite([force, stress or 0.0]).all():
                 break
     force, stress = largest()
     return judge(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.errors import InputError
 from ionsieve.potentials.base import Potential
 from ionsieve.verdicts import Outcome
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 __all__ = ["simulate"]
 
@@ -115,9 +119,15 @@ def _capacity(jobs: Sequence[Job], potential: Potential, settings: DynamicsSetti
 
     distinct = {len(job.atoms): job.atoms for job in jobs}
     structures = [distinct[n] for n in sorted({min(distinct), max(distinct)})]
-    density = max(count_edges(atoms, potential.info.cutoff_A) / len(atoms) for atoms in structures)
+    every = {_geometry(job.atoms): job.atoms for job in jobs}
+    density = max(count_edges(atoms, potential.info.cutoff_A) / len(atoms) for atoms in every.values())
     # hot cells lose their order: room for a tenth more edges than the start has
     return Capacity.measured(memory_book(potential, structures), 1.1 * density)
+
+
+def _geometry(atoms: Atoms) -> tuple[bytes, bytes]:
+    """Tell structures apart by what decides about their edges."""
+    return atoms.positions.tobytes(), atoms.cell.array.tobytes()
 
 
 def _unknown(job: Job, potential: Potential) -> str:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from vesin import NeighborList
 
-from ionsieve.errors import InputError
+from ionsieve.errors import GeometryError, InputError
 
 __all__ = ["NeighbourStatistics", "Pairs", "VerletList", "half_list"]
 
@@ -185,7 +185,7 @@ class VerletList:
 
         Raises
         ------
-        InputError
+        GeometryError
             When positions or cells are not finite, or a cell has no volume.
         """
         positions, cells = positions.detach(), cells.detach()
@@ -262,10 +262,13 @@ class VerletList:
             allowed = positions.new_full((n_systems,), self.skin_A)
         else:
             strain = torch.linalg.solve(entry.cells.double(), cells.double())
+            # a cell that is no number is stale below; left in, it would fail the decomposition of all
+            sound = torch.isfinite(strain).flatten(1).all(dim=1)
+            strain = torch.where(sound[:, None, None], strain, torch.eye(3, dtype=strain.dtype, device=strain.device))
             carried = torch.einsum("na,nab->nb", entry.positions.double(), strain[entry.system_index])
             moved = (positions.double() - carried).to(positions.dtype)
             smallest = torch.linalg.svdvals(strain)[:, -1]
-            allowed = (smallest * reach - self.cutoff_A).to(positions.dtype)
+            allowed = torch.where(sound, smallest * reach - self.cutoff_A, -torch.inf).to(positions.dtype)
         length = torch.linalg.vector_norm(moved, dim=1)
         largest = length.new_zeros(n_systems).scatter_reduce_(0, entry.system_index, length, "amax")
         # "not (<=)" so that a NaN counts as stale and is reported by the rebuild
@@ -317,7 +320,7 @@ def _join(parts: list[Tensor], like: Tensor) -> Tensor:
 
 def _check_geometry(positions: NDArray[np.float64], cell: NDArray[np.float64], index: int, cutoff_A: float) -> None:
     if not np.isfinite(positions).all() or not np.isfinite(cell).all():
-        raise InputError(
+        raise GeometryError(
             "positions or cell are not finite",
             key=f"system {index}",
             cause="the dynamics exploded, or the input file holds NaN",
@@ -325,7 +328,7 @@ def _check_geometry(positions: NDArray[np.float64], cell: NDArray[np.float64], i
         )
     volume = abs(float(np.linalg.det(cell)))
     if not volume > 1e-6:
-        raise InputError(
+        raise GeometryError(
             "the cell has no volume; every system is periodic in three directions",
             key=f"system {index}",
             found=f"{volume:.3g} Å³",
@@ -335,7 +338,7 @@ def _check_geometry(positions: NDArray[np.float64], cell: NDArray[np.float64], i
         return
     images = float(np.abs(positions @ np.linalg.inv(cell)).max())
     if images > _FARTHEST_IMAGES:
-        raise InputError(
+        raise GeometryError(
             "an atom is absurdly far from its cell",
             key=f"system {index}",
             found=f"{images:.3g} cells away",
@@ -344,7 +347,7 @@ def _check_geometry(positions: NDArray[np.float64], cell: NDArray[np.float64], i
         )
     neighbours = len(positions) / volume * 4.0 / 3.0 * np.pi * cutoff_A**3
     if neighbours > _MOST_NEIGHBOURS:
-        raise InputError(
+        raise GeometryError(
             "the cell has collapsed: its neighbour list would fill the memory",
             key=f"system {index}",
             found=f"{volume:.3g} Å³ for {len(positions)} atoms, about {neighbours:.3g} neighbours an atom",

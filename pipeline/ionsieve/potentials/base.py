@@ -79,6 +79,8 @@ class Potential(Protocol):
         ------
         InputError
             When the batch holds an element outside `info.elements`.
+        GeometryError
+            When positions or cell of a system cannot be evaluated; any other error counts as a fault of the potential.
         """
         ...
 

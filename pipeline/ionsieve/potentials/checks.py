@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ionsieve.errors import InputError, SetupError
+from ionsieve.errors import GeometryError, InputError, SetupError
 from ionsieve.potentials.base import PotentialInfo
 from ionsieve.potentials.symbols import symbol
 
@@ -47,12 +47,12 @@ def check_stress_cells(cells: Tensor) -> Tensor:
 
     Raises
     ------
-    InputError
+    GeometryError
         When a cell has no volume.
     """
     volumes: Tensor = torch.linalg.det(cells).abs()
     if bool((volumes < 1e-6).any()):
-        raise InputError("a stress needs a cell with volume", found=f"{float(volumes.min()):.3g} Å³")
+        raise GeometryError("a stress needs a cell with volume", found=f"{float(volumes.min()):.3g} Å³")
     return volumes
 
 

@@ -46,6 +46,8 @@ def _own_settings(campaign: Campaign, family: str) -> Mapping[str, Any]:
         if not campaign.potential.committee:
             asked["guards"] = {k: v for k, v in asked["guards"].items() if k not in COMMITTEE}
         own: dict[str, Any] = {"dynamics": asked, "potential": potential_preimage(campaign.potential)}
+        if dynamics.npt_ps:  # the mean cell is summed step by step since; runs at a fixed cell keep their address
+            own["mean_cell"] = "by step"
         if early:  # when a run ends is then a matter of how its diffusivity is measured
             own["transport"] = plain(campaign.transport, include=RUNNING_ERROR)
         held[1][family] = own

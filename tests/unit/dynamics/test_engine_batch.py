@@ -9,7 +9,7 @@ import torch
 from ionsieve.dynamics import DynamicsSettings, GuardSettings, Job, simulate
 from ionsieve.dynamics.packing import Capacity
 from ionsieve.dynamics.toys import FreeParticles, HarmonicLattice, lattice
-from ionsieve.errors import DataError, InputError, TransientError
+from ionsieve.errors import DataError, GeometryError, InputError, TransientError
 from ionsieve.trajectory import read
 from ionsieve.verdicts import Flag, Outcome
 
@@ -185,7 +185,7 @@ def test_a_system_that_explodes_is_evicted_and_the_others_do_not_notice(tmp_path
 def test_a_geometry_that_the_potential_refuses_ends_only_its_own_run(tmp_path):
     def refuse(batch, call, answer):
         if call > 150 and (batch.numbers == 3).any():
-            raise ValueError("an atom has no neighbours")
+            raise GeometryError("an atom has no neighbours")
         return answer
 
     bad = job(tmp_path, "bad")
@@ -198,10 +198,10 @@ def test_a_geometry_that_the_potential_refuses_ends_only_its_own_run(tmp_path):
     assert trajectory_bytes(tmp_path, "a") == trajectory_bytes(tmp_path / "clean", "a")
 
 
-def test_a_refused_start_is_bad_geometry_and_a_refusal_of_all_is_an_error(tmp_path):
+def test_a_refused_start_is_bad_geometry_and_a_fault_of_the_potential_is_an_error(tmp_path):
     def refuse_lithium(batch, call, answer):
         if (batch.numbers == 3).any():
-            raise ValueError("too close")
+            raise GeometryError("too close")
         return answer
 
     bad = job(tmp_path, "bad")
@@ -209,13 +209,17 @@ def test_a_refused_start_is_bad_geometry_and_a_refusal_of_all_is_an_error(tmp_pa
     p = simulate([bad, job(tmp_path, "a")], Watched(CRYSTAL, refuse_lithium), SETTINGS)
     assert (p[0].outcome, p[0].steps_done, p[1].state) == (Outcome.BAD_GEOMETRY, 0, "done")
 
-    def refuse_all(batch, call, answer):
-        if call > 5:
-            raise ValueError("a fault of the potential itself")
-        return answer
+    for number, (first, names) in enumerate([(0, "xy"), (5, "xy"), (0, "x"), (5, "x")]):
 
-    with pytest.raises(ValueError, match="potential itself"):
-        simulate([job(tmp_path, "x"), job(tmp_path, "y")], Watched(CRYSTAL, refuse_all), SETTINGS)
+        def fault(batch, call, answer, first=first):
+            if call > first:
+                raise ValueError("a fault of the potential itself")
+            return answer
+
+        folder = tmp_path / str(number)
+        with pytest.raises(ValueError, match="potential itself"):
+            simulate([job(folder, n) for n in names], Watched(CRYSTAL, fault), SETTINGS)
+        assert not list(folder.glob("*/checkpoint.npz"))  # nothing of it is stored as a result
 
 
 def test_an_unknown_element_is_an_outcome(tmp_path):

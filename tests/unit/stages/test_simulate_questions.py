@@ -41,6 +41,11 @@ def test_what_is_off_is_no_part_of_an_address():
     assert asked(CAMPAIGN.replace("dynamics: {", "dynamics: {stop_after_ps: 4, ")).key == off.key
 
 
+def test_how_the_mean_cell_is_summed_is_part_of_an_npt_runs_address_alone():
+    npt = asked(CAMPAIGN.replace("dynamics: {", "dynamics: {npt_ps: 1, "))
+    assert npt.settings["mean_cell"] == "by step"
+
+
 def test_the_stop_rule_and_how_it_measures_are_part_of_it():
     on = asked(CAMPAIGN.replace("dynamics: {", EARLY))
     assert on.settings["dynamics"]["stop_relative_error"] == 0.3

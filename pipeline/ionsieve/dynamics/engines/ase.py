@@ -23,7 +23,7 @@ from ionsieve.dynamics.integrators import method
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.dynamics.start import degrees_of_freedom
 from ionsieve.dynamics.state import MDState
-from ionsieve.errors import InputError
+from ionsieve.errors import GeometryError, InputError
 from ionsieve.potentials.base import Potential
 from ionsieve.rng import generator
 from ionsieve.units import BOLTZMANN_EV_PER_K
@@ -72,6 +72,11 @@ class ASEEngine:
         bath = {k: v.numpy()[0].copy() for k, v in book.state.bath.items()}
         if "momenta" in bath:  # ASE's own units: exact, where velocities would be rounded on the way
             atoms.set_momenta(bath["momenta"])
+        try:
+            atoms.get_forces()
+        except GeometryError as error:
+            book.end(Trip(Outcome.BAD_GEOMETRY, str(error)), book.state)()
+            return longest, False
         last_save = time.perf_counter()
         since = 0
         while not book.finished:
@@ -87,21 +92,21 @@ class ASEEngine:
                 random.bit_generator.state = fresh.bit_generator.state
                 count = book.until_guard()
                 due, samples = book.due(book.step, count), book.samples_due(book.step, count)
-                frames, refusal = [], ""
+                frames, refusal, done = [], "", 0
+                good = self._state(book, atoms, bath)  # after a refusal the calculator has no forces
                 try:
                     for k in range(count):
                         dynamics.run(1)
+                        done += 1
                         if samples[k]:
                             book.sample(atoms.positions[None])
                         if due[k]:
                             frames.append((book.step + k + 1, atoms.positions.copy(), self._scalars(atoms, book)))
-                except ValueError as error:
-                    if book.step == 0:
-                        raise
+                except GeometryError as error:
                     refusal = f"the potential refuses the geometry: {error}"
-                book.step += count
+                book.step += done
                 book.seconds += time.process_time() - cpu
-                longest, since = max(longest, time.perf_counter() - begun), since + count
+                longest, since = max(longest, time.perf_counter() - begun), since + done
                 for step, positions, scalars in frames:
                     book.record(
                         np.array([step]),
@@ -109,8 +114,11 @@ class ASEEngine:
                         atoms.cell.array[None],
                         {name: np.array([value]) for name, value in scalars.items()},
                     )
+                if refusal:
+                    book.end(Trip(Outcome.EXPLODED, refusal), good)()
+                    return longest, False
                 bath = {**self._bath(dynamics), "momenta": atoms.get_momenta()}
-                trip = Trip(Outcome.EXPLODED, refusal) if refusal else self._guard(book, atoms)
+                trip = self._guard(book, atoms)
                 if trip is not None:
                     book.end(trip, self._state(book, atoms, bath))()
                     return longest, False

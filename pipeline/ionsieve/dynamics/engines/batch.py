@@ -3,6 +3,10 @@
 The systems of the fleet (`engines.fleet`) advance in blocks that end at the next guard point of any of them. At a
 block's end guards are checked, finished, broken and sufficiently known systems leave, waiting ones enter, and every
 `slice_steps` (or `slice_s`) the runs are saved by a background thread.
+
+Guard points of systems may lie at different offsets: after a stop between two of them, a lack of memory, a segment
+that is no multiple of `guard_steps`. Those that stand at one then rest until the others have come to theirs
+(`_align`), so that blocks stay long and the waiting get in.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ionsieve.dynamics.book import Book
-from ionsieve.dynamics.engines.fleet import Fleet, OutOfMemoryError, RefusedError, scalars_of, too_large
+from ionsieve.dynamics.engines.fleet import Fleet, OutOfMemoryError, RefusedError, free_memory, scalars_of, too_large
 from ionsieve.dynamics.guards import NOT_FINITE, Trip, temperature_bound_K, too_hot
 from ionsieve.dynamics.integrators import method
 from ionsieve.dynamics.outbox import Outbox
@@ -45,8 +49,9 @@ class BatchEngine:
     """
 
     def __init__(self, potential: Potential, settings: DynamicsSettings, capacity: Capacity) -> None:
-        self.fleet = Fleet(potential)
+        self.fleet = Fleet(potential, capacity)
         self.settings, self.capacity = settings, capacity
+        self._resting: list[Book] = []  # at a guard point, until the others have come to theirs
         self.scalars = scalars_of(potential)
         self.steps_done = 0
 
@@ -54,14 +59,17 @@ class BatchEngine:
 
     def run(self, books: Sequence[Book], should_stop: Callable[[float], bool]) -> None:
         """Advance all books to their ends, or until `should_stop(seconds of a block)` at a guard point."""
+        for book in books:
+            book.look_ahead()
         waiting = deque(books)
         with Outbox() as outbox:
             self._outbox, self._should_stop = outbox, should_stop
             last_save, since = time.perf_counter(), 0
             longest = 0.0
             try:
-                while waiting or self.fleet.groups:
+                while waiting or self.fleet.groups or self._resting:
                     self._admit(waiting)
+                    self._align()
                     if not self.fleet.groups:
                         continue
                     begun = time.perf_counter()
@@ -73,23 +81,34 @@ class BatchEngine:
                     # twice a slice: a kill costs the half under way and the half that is being written
                     slice_s, slice_steps = 0.5 * self.settings.slice_s, 0.5 * self.settings.slice_steps
                     due = since >= slice_steps or time.perf_counter() - last_save >= slice_s
-                    if late or (due and self._aligned()):
+                    if late or due:
                         self._save()
                         last_save, since = time.perf_counter(), 0
                     if late:
                         return
             finally:
-                self.fleet.groups = []
+                self.fleet.groups, self._resting = [], []
                 outbox.drain()
 
-    def _aligned(self) -> bool:
-        return all(b.at_guard for b in self.fleet.books)
+    def _align(self) -> None:
+        """Let those at a guard point rest while others stand between two; lay all out again when none does."""
+        inside = self.fleet.books
+        behind = [b for b in inside if not b.at_guard]
+        if behind and len(behind) < len(inside):
+            books = self.fleet.collect()
+            self._resting += [b for b in books if b.at_guard]
+            self.fleet.lay_out([b for b in books if not b.at_guard])
+        elif not behind and self._resting:
+            resting, self._resting = self._resting, []
+            self.fleet.lay_out([*self.fleet.collect(), *resting])
 
     def _save(self) -> None:
         """Save every run that is under way, after the save before is on disk."""
         self._outbox.drain()
         for book, state in self.fleet.copies():
             self._outbox.submit(book.saver(to_device(state, "cpu")))
+        for book in self._resting:
+            self._outbox.submit(book.saver(to_device(book.own_state, "cpu")))
 
     def _end(self, book: Book, trip: Trip | None) -> None:
         """Let a book that holds its state leave for good."""
@@ -99,11 +118,11 @@ class BatchEngine:
 
     def _admit(self, waiting: deque[Book]) -> None:
         """Let waiting systems in where there is room; only while all others stand at guard points: blocks stay long."""
-        if not waiting or not self._aligned():
+        if not waiting or not all(b.at_guard for b in self.fleet.books):
             return
         new: list[Book] = []
         queue = list(waiting)
-        inside = [b.n_atoms for b in self.fleet.books]
+        inside = [b.n_atoms for b in (*self.fleet.books, *self._resting)]
         for i in admit([(b.n_atoms, b.remaining) for b in queue], inside, self.capacity):
             book = queue[i]
             waiting.remove(book)
@@ -111,16 +130,17 @@ class BatchEngine:
             if not book.finished:
                 new.append(book)
         if new:
-            self._enter(new)
+            self._enter(new, waiting)
 
-    def _enter(self, new: list[Book]) -> None:
+    def _enter(self, new: list[Book], waiting: deque[Book]) -> None:
         """Give new systems their forces and join them to the fleet."""
         for book in new:
             self.fleet.prepare(book)
         refused = self.fleet.evaluate([b for b in new if not bool(torch.isfinite(b.own_state.energies).all())])
         for book, reason in refused.items():
             self._end(book, Trip(Outcome.BAD_GEOMETRY, reason))
-        entering = [b for b in new if b not in refused]
+        entering, left = self._fitting([b for b in new if b not in refused], [*self.fleet.books, *self._resting])
+        waiting.extendleft(reversed(left))  # the forces took more memory than was thought
         for book in entering:
             if book.lacks_first_frame:
                 book.begin_production(self.fleet.first_scalars(book))
@@ -157,7 +177,7 @@ class BatchEngine:
             done += 1
             if wanted[k]:
                 frames.append(fleet.frame(kinetic))
-            if not bool(((kinetic <= limit) & torch.isfinite(fleet.energies())).all()):
+            if not bool(((kinetic <= limit) & fleet.finite()).all()):
                 blown = True
                 break
             if time.perf_counter() - clock > PATIENCE_S and done < count:
@@ -201,11 +221,11 @@ class BatchEngine:
     def _account(self, done: int, seconds: float) -> None:
         atoms = sum(b.n_atoms for b in self.fleet.books)
         for group in self.fleet.groups:
+            sums = None if group.cell_sum is None else group.cell_sum.double().cpu().numpy()
             for i, book in enumerate(group.books):
-                half = book.segment.steps // 2
-                if group.cell_sum is not None and book.in_segment >= half:
-                    book.cell_sum = book.cell_sum + group.cell_sum[i].cpu().numpy()
-                    book.cell_count += done
+                if sums is not None:
+                    book.cell_sum = sums[i].copy()
+                    book.cell_count += int(book.cells_due(book.step, done).sum())
                 book.step += done
                 book.seconds += seconds * book.n_atoms / atoms
 
@@ -278,12 +298,22 @@ class BatchEngine:
         if len(books) == 1:
             raise too_large(books[0])
         self.capacity.ran_out([b.n_atoms for b in books])
-        inside: list[Book] = []
-        for book in books:
-            if not inside or self.capacity.fits([b.n_atoms for b in inside], book.n_atoms):
-                inside.append(book)
-            else:
-                waiting.appendleft(book)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        inside, left = self._fitting(books, [])
+        self._resting, more = self._fitting(self._resting, inside)
+        for book in (*left, *more):
+            self._outbox.submit(book.saver(to_device(book.own_state, "cpu")))  # it may wait long
+        waiting.extendleft(reversed([*left, *more]))
+        free_memory()
         self.fleet.lay_out(inside)
+
+    def _fitting(self, books: Sequence[Book], beside: Sequence[Book]) -> tuple[list[Book], list[Book]]:
+        """Part books, in order, into those that fit beside others and those that do not."""
+        inside, left = [b.n_atoms for b in beside], []
+        entering = []
+        for book in books:
+            if self.capacity.fits(inside, book.n_atoms):
+                entering.append(book)
+                inside.append(book.n_atoms)
+            else:
+                left.append(book)
+        return entering, left

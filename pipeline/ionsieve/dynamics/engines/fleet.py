@@ -7,6 +7,7 @@ does depends on nothing but itself: neither its noise nor its arithmetic knows i
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,13 +20,13 @@ from ionsieve.dynamics.book import Book
 from ionsieve.dynamics.guards import Reading, max_forces
 from ionsieve.dynamics.integrators import Method, method
 from ionsieve.dynamics.integrators.method import as_batch
-from ionsieve.dynamics.packing import is_out_of_memory
+from ionsieve.dynamics.packing import Capacity, is_out_of_memory
 from ionsieve.dynamics.state import Control, MDState, kinetic_eV, merge, split, temperature_K, to_device
-from ionsieve.errors import TransientError
+from ionsieve.errors import GeometryError, TransientError
 from ionsieve.potentials.base import Evaluation, Potential
 from ionsieve.systems import Batch
 
-__all__ = ["SCALARS", "Fleet", "OutOfMemoryError", "RefusedError", "scalars_of", "too_large"]
+__all__ = ["SCALARS", "Fleet", "OutOfMemoryError", "RefusedError", "free_memory", "scalars_of", "too_large"]
 
 #: numbers stored with each frame; a committee's disagreement comes beside them
 SCALARS = ("temperature", "potential_energy", "conserved")
@@ -48,6 +49,13 @@ class RefusedError(Exception):
         self.reasons = reasons
 
 
+def free_memory() -> None:
+    """Give back what a failed forward pass left, in cycles and in torch's cache; call it outside of any `except`."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 def too_large(book: Book) -> TransientError:
     """Return the error for a single system that does not fit into the device."""
     return TransientError(
@@ -62,8 +70,8 @@ def too_large(book: Book) -> TransientError:
 class Group:
     """Systems of one method: their books, state and control, in one order.
 
-    `disagreement` (N,) is the committee's at the last evaluation, or None; `cell_sum` (S, 3, 3) sums the cells of the
-    block under way where the method moves them.
+    `disagreement` (N,) is the committee's at the last evaluation, or None. Where the method moves the cells, `cell_sum`
+    (S, 3, 3) is each run's sum so far, and `cell_counts` (count, S, 1, 1) says which steps of the block enter it.
     """
 
     method: Method
@@ -72,6 +80,7 @@ class Group:
     control: Control
     noise: dict[str, Tensor]
     cell_sum: Tensor | None = None
+    cell_counts: Tensor | None = None
     disagreement: Tensor | None = None
 
 
@@ -101,10 +110,12 @@ class Fleet:
     ----------
     potential
         Evaluates all of them in one call.
+    capacity
+        Lowered where the forces of entering systems do not fit.
     """
 
-    def __init__(self, potential: Potential) -> None:
-        self.potential = potential
+    def __init__(self, potential: Potential, capacity: Capacity) -> None:
+        self.potential, self.capacity = potential, capacity
         self.groups: list[Group] = []
         self.evaluations = 0
 
@@ -155,9 +166,10 @@ class Fleet:
             self.evaluations += 1
             return self.potential.evaluate(batch, stress=stress)
         except Exception as error:
-            if is_out_of_memory(error):
-                raise OutOfMemoryError from error
-            raise
+            if not is_out_of_memory(error):
+                raise
+        # outside of the `except`: its traceback would keep all tensors of the failed pass alive
+        raise OutOfMemoryError
 
     def evaluate(self, books: list[Book]) -> dict[Book, str]:
         """Evaluate states that the books hold; return those that the potential refused, with its words.
@@ -172,23 +184,38 @@ class Fleet:
         states = [b.own_state for b in books]
         joined = merge([replace(s, bath={}) for s in states])
         stress = any(method(b.segment.integrator).needs_stress for b in books)
+        refusal, result = "", None
         try:
             result = self._call(as_batch(joined), stress)
-        except ValueError as error:
-            if len(books) == 1:
-                return {books[0]: str(error)}
-            return {b: r for book in books for b, r in self.evaluate([book]).items()}
+        except GeometryError as error:
+            refusal = str(error)
         except OutOfMemoryError:
-            if len(books) == 1:
-                raise too_large(books[0]) from None
-            half = len(books) // 2
-            return {**self.evaluate(books[:half]), **self.evaluate(books[half:])}
+            pass
+        if result is None:
+            if len(books) == 1 and refusal:
+                return {books[0]: refusal}
+            del joined  # the pieces need its room
+            parts = [[b] for b in books] if refusal else self._smaller(books)
+            return {b: reason for part in parts for b, reason in self.evaluate(part).items()}
         stresses = torch.zeros_like(joined.stresses) if result.stresses is None else result.stresses
         filled = split(replace(joined, forces=result.forces, energies=result.energies, stresses=stresses))
         for book, own, single in zip(books, states, filled, strict=True):
             book.state = replace(own, forces=single.forces, energies=single.energies, stresses=single.stresses)
         self._note(result.disagreement, joined, books)
         return {}
+
+    def _smaller(self, books: list[Book]) -> list[list[Book]]:
+        """After running out of memory: lower the capacity, and cut books into parts that fit it."""
+        if len(books) == 1:
+            raise too_large(books[0])
+        self.capacity.ran_out([b.n_atoms for b in books])
+        free_memory()
+        parts: list[list[Book]] = [[]]
+        for book in books:
+            if not self.capacity.fits([b.n_atoms for b in parts[-1]], book.n_atoms):
+                parts.append([])
+            parts[-1].append(book)
+        return parts
 
     @staticmethod
     def _note(disagreement: Tensor | None, state: MDState, books: Sequence[Book]) -> None:
@@ -202,9 +229,14 @@ class Fleet:
     # ---------------------------------------------------------------- a block of steps
 
     def begin(self, count: int) -> None:
-        """Draw the noise of the coming block, each system from its own stream, and begin to sum cells."""
+        """Draw the noise of the coming block, each system from its own stream, and go on to sum cells."""
         for group in self.groups:
-            group.cell_sum = torch.zeros_like(group.state.cells) if group.method.ensemble == "NPT" else None
+            group.cell_sum = group.cell_counts = None
+            if group.method.ensemble == "NPT":
+                cells = group.state.cells
+                group.cell_sum = torch.from_numpy(np.stack([b.cell_sum for b in group.books])).to(cells)
+                counts = np.stack([b.cells_due(b.step, count) for b in group.books], axis=1)
+                group.cell_counts = torch.from_numpy(counts[:, :, None, None]).to(cells.device)
             like = group.state.positions
             group.noise = {}
             for kind in group.method.noise:
@@ -235,7 +267,7 @@ class Fleet:
             )
         try:
             result = self._call(batch, any(g.method.needs_stress for g in groups))
-        except ValueError as error:
+        except GeometryError as error:
             raise self._who_is_refused(moved, error) from error
         kinetics, states = [], []
         atom = system = 0
@@ -254,30 +286,38 @@ class Fleet:
             kinetics.append(kinetic)
         for group, state in zip(groups, states, strict=True):
             group.state = state
-            if group.cell_sum is not None:
-                group.cell_sum = group.cell_sum + state.cells
+            if group.cell_sum is not None and group.cell_counts is not None:
+                group.cell_sum = torch.where(group.cell_counts[k], group.cell_sum + state.cells, group.cell_sum)
         return _join(kinetics)
 
-    def _who_is_refused(self, moved: list[MDState], error: ValueError) -> Exception:
-        """Ask the potential for each system alone; when it refuses all of several, the error is its own."""
+    def _who_is_refused(self, moved: list[MDState], error: GeometryError) -> Exception:
+        """Ask the potential for each system alone; when it refuses none, the error is its own."""
         reasons: dict[int, str] = {}
         number = 0
         for state in moved:
             for single in split(state):
                 try:
                     self._call(as_batch(single), stress=False)
-                except ValueError as alone:
+                except GeometryError as alone:
                     reasons[number] = str(alone)
                 number += 1
-        if not reasons or (len(reasons) == number and number > 1):
-            return error
-        return RefusedError(reasons)
+        return RefusedError(reasons) if reasons else error
 
     # ---------------------------------------------------------------- what is read off
 
     def energies(self) -> Tensor:
         """(S,), eV."""
         return _join([g.state.energies for g in self.groups])
+
+    def finite(self) -> Tensor:
+        """(S,) bool: whether energy, and stress where the cell follows it, are numbers."""
+        parts = []
+        for group in self.groups:
+            finite = torch.isfinite(group.state.energies)
+            if group.method.needs_stress:
+                finite = finite & torch.isfinite(group.state.stresses).flatten(1).all(dim=1)
+            parts.append(finite)
+        return _join(parts)
 
     def frame(self, kinetic: Tensor) -> tuple[Tensor, ...]:
         """Copy what a frame needs, still on the device: positions, cells, then the scalars."""
@@ -311,9 +351,11 @@ class Fleet:
         readings: dict[Book, Reading] = {}
         for group in self.groups:
             kinetic = kinetic_eV(group.state, group.control)
-            table = torch.stack(
-                [temperature_K(kinetic, group.state.dof), group.state.energies, max_forces(group.state)]
-            ).cpu()
+            energies = group.state.energies
+            if group.method.needs_stress:  # a stress that is no number is the end too: the cell would follow it
+                finite = torch.isfinite(group.state.stresses).flatten(1).all(dim=1)
+                energies = torch.where(finite, energies, torch.nan)
+            table = torch.stack([temperature_K(kinetic, group.state.dof), energies, max_forces(group.state)]).cpu()
             if group.disagreement is not None:
                 self._note(group.disagreement, group.state, group.books)
             for i, book in enumerate(group.books):
