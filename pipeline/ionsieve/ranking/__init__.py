@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ionsieve.ranking.elements import ELEMENTS as ELEMENTS
     from ionsieve.ranking.elements import ElementClass as ElementClass
     from ionsieve.ranking.imported import ImportedColumns as ImportedColumns
+    from ionsieve.ranking.imported import check_limits as check_limits
     from ionsieve.ranking.imported import read_columns as read_columns
     from ionsieve.ranking.ordering import rank as rank
     from ionsieve.ranking.pareto import fronts as fronts
@@ -26,6 +27,7 @@ _HOME = {
     "ELEMENTS": "elements",
     "ElementClass": "elements",
     "ImportedColumns": "imported",
+    "check_limits": "imported",
     "read_columns": "imported",
     "fronts": "pareto",
     "Posterior": "posterior",
@@ -45,6 +47,7 @@ __all__ = [
     "Posterior",
     "RankingSettings",
     "Weights",
+    "check_limits",
     "fronts",
     "rank",
     "read_columns",

@@ -6,15 +6,18 @@ They are shown as imported, never as computed, and may be used in hard limits.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ionsieve.errors import InputError
+from ionsieve.errors import InputError, Problems, nearest
+from ionsieve.ranking.settings import COMPUTED, OBJECTIVES, HardLimit
 
-__all__ = ["ImportedColumns", "read_columns"]
+__all__ = ["ImportedColumns", "check_limits", "read_columns"]
 
 KEYS = ("candidate_id", "formula")
+#: Measured with an interval: a bare number of the user's cannot stand for it.
+_MEASURED = ("conductivity", "activation_energy", "bottleneck_radius")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,54 @@ class ImportedColumns:
         row = self.rows.get(candidate_id) or self.rows.get(formula) or {}
         return {name: row.get(name) for name in self.names}
 
+    def over(
+        self, computed: Mapping[str, float | str | None], candidate_id: str, formula: str
+    ) -> dict[str, float | str | None]:
+        """Return the computed columns of one candidate with the file's laid over; where it is silent they stay."""
+        own = self.of(candidate_id, formula)
+        return {**own, **computed, **{name: value for name, value in own.items() if value is not None}}
+
+
+def check_limits(limits: Sequence[HardLimit], imported: ImportedColumns, also: Sequence[str] = ()) -> None:
+    """Refuse hard limits on a column that no table will have, or that holds no numbers.
+
+    Parameters
+    ----------
+    limits
+        Of the ranking's settings.
+    imported
+        The user's own columns.
+    also
+        Names of further computed columns.
+
+    Raises
+    ------
+    InputError
+        With every such limit and the nearest name.
+    """
+    problems = Problems()
+    known = [*OBJECTIVES, *COMPUTED, *imported.names, *also]
+    for index, limit in enumerate(limits):
+        key = f"ranking.hard_limits[{index}].column"
+        if limit.column not in known:
+            close = nearest(limit.column, known)
+            problems.add(
+                f"no column is called {limit.column!r}",
+                key=key,
+                expected=f"one of {', '.join(known)}",
+                remedy=f"did you mean {close!r}?" if close else "name the CSV that has it under ranking.columns_csv",
+            )
+        elif limit.column in imported.names and limit.column not in (*OBJECTIVES, *COMPUTED, *also):
+            values = [row.get(limit.column) for row in imported.rows.values()]
+            if not any(isinstance(value, float) for value in values):
+                problems.add(
+                    f"the column {limit.column!r} holds no number",
+                    where=imported.source,
+                    key=key,
+                    remedy="a hard limit needs numbers",
+                )
+    problems.throw()
+
 
 def _value(text: str | None) -> float | str | None:
     if text is None or not text.strip():
@@ -57,7 +108,8 @@ def read_columns(path: str | Path) -> ImportedColumns:
     Raises
     ------
     InputError
-        When the file cannot be read, has no key column, or names a candidate twice.
+        When the file cannot be read, has no key column, has a column of the name of a measured property, or names a
+        candidate twice.
     """
     file = Path(path)
     try:
@@ -81,6 +133,12 @@ def read_columns(path: str | Path) -> ImportedColumns:
             expected="a column candidate_id or formula",
         )
     names = tuple(name for name in header if name not in KEYS)
+    for name in _MEASURED:
+        if name in names:
+            raise InputError(
+                f"{name} is measured here and cannot be imported", where=f"{file}:1", key=name,
+                remedy=f"give the column another name, for example {name}_literature",
+            )  # fmt: skip
     rows: dict[str, dict[str, float | str | None]] = {}
     for number, line in enumerate(lines, start=2):
         who = (line.get(key) or "").strip()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ionsieve.ranking.elements import COST_SOURCE, HAZARD_SOURCE
-from ionsieve.ranking.imported import ImportedColumns, read_columns
+from ionsieve.ranking.imported import ImportedColumns, check_limits, read_columns
 from ionsieve.ranking.pareto import fronts
 from ionsieve.ranking.posterior import Posterior, RankStatistics, ln_sigma_of, sample, statistics
 from ionsieve.ranking.properties import (
@@ -38,6 +38,11 @@ from ionsieve.verdicts import Flag, Outcome, Verdict
 __all__ = ["SECTION_ORDER", "rank"]
 
 SECTION_ORDER = ("ranked", "bounded", "excluded", "failed", "sieved", "waiting")
+_SOURCES = {
+    "cost_class": COST_SOURCE,
+    "hazard_class": HAZARD_SOURCE,
+    "linear_expansion_per_K": "from the volumes of the runs, where the cell followed the temperature",
+}
 _GOOD = (Outcome.COMPLETED, Outcome.STOPPED_EARLY)
 
 
@@ -51,6 +56,7 @@ class _Row:
     posterior: Posterior | None = None
     bottleneck: Estimate | None = None
     columns: dict[str, float | str | None] = field(default_factory=dict)
+    computed: frozenset[str] = frozenset()
     flags: tuple[Flag, ...] = ()
     score: float | None = None
     front: int | None = None
@@ -67,6 +73,11 @@ class _Row:
             return found.value if found is not None and found.is_value else None
         column = self.columns.get(key)
         return float(column) if isinstance(column, (int, float)) else None
+
+    @property
+    def limit_S_per_cm(self) -> float | None:
+        """The upper limit of the conductivity where nothing more is known of it."""
+        return self.estimate.conductivity.value if self.estimate and self.section == "bounded" else None
 
 
 def rank(
@@ -109,6 +120,7 @@ def rank(
     settings = settings or RankingSettings()
     if imported is None:
         imported = read_columns(settings.columns_csv) if settings.columns_csv else ImportedColumns()
+    check_limits(settings.hard_limits, imported, sorted({name for row in (stability or {}).values() for name in row}))
     by_id = {e.candidate_id: e for e in estimates}
     unknown = sorted(set(by_id) - set(candidates))
     if unknown:
@@ -123,7 +135,8 @@ def rank(
             by_id.get(key),
             descriptors_of(key, descriptors or {}),
             measured.get(key, []),
-            {**(stability or {}).get(key, {}), **imported.of(key, _formula(candidates[key]))},
+            (stability or {}).get(key, {}),
+            imported,
         )
         for key in sorted(candidates)
     ]
@@ -144,6 +157,7 @@ def rank(
         shared_decades=settings.shared_model_error_decades,
         seed=settings.seed,
     )
+    mixed = [name for name in imported.names if any(name in row.computed for row in rows)]
     objectives = _score_and_fronts([row for row in compared if row.section == "ranked"], settings)
     place = {row.candidate.candidate_id: index for index, row in enumerate(compared)}
     records = _ordered(rows, place, found, settings)
@@ -155,12 +169,11 @@ def rank(
         rows=records,
         trust=trust(records, by_id, settings),
         pareto_objectives=objectives,
-        imported_columns=imported.names,
+        imported_columns=tuple(name for name in imported.names if name not in mixed),
         column_sources={
-            "cost_class": COST_SOURCE,
-            "hazard_class": HAZARD_SOURCE,
-            "linear_expansion_per_K": "from the volumes of the runs, where the cell followed the temperature",
+            **_SOURCES,
             **dict.fromkeys(imported.names, f"imported from {imported.source}"),
+            **{name: f"{_SOURCES.get(name, 'computed')}; where it has a value, {imported.source}" for name in mixed},
         },
         settings=settings.model_dump(mode="json"),
     )
@@ -175,13 +188,16 @@ def _row(
     estimate: CandidateEstimate | None,
     described: Sequence[StaticDescriptors],
     measured: Sequence[Measurement],
-    further: Mapping[str, float | str | None],
+    stability: Mapping[str, float | str | None],
+    imported: ImportedColumns,
 ) -> _Row:
+    computed = {**element_columns(candidate), **expansion_columns(measured), **stability}
     row = _Row(
         candidate=candidate,
         estimate=estimate,
         bottleneck=bottleneck_of(described, measured),
-        columns={**element_columns(candidate), **expansion_columns(measured), **further},
+        columns=imported.over(computed, candidate.candidate_id, _formula(candidate)),
+        computed=frozenset(name for name, value in computed.items() if value is not None),
         flags=worst_flags(
             candidate.flags,
             estimate.flags if estimate else (),
@@ -227,6 +243,12 @@ def _exclude(row: _Row, limits: Sequence[HardLimit]) -> None:
         return
     for limit in limits:
         value = row.value_of(limit.column)
+        bound = row.limit_S_per_cm if limit.column == "conductivity" else None
+        if bound is not None and limit.minimum is not None and bound < limit.minimum:
+            row.section, row.reason = (
+                "excluded",
+                f"conductivity is at most {bound:.3g}, below the campaign's {limit.minimum:g}.",
+            )
         if value is None:
             continue
         if limit.minimum is not None and value < limit.minimum:

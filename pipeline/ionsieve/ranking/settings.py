@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from ionsieve.records.base import Frozen
 
-__all__ = ["OBJECTIVES", "HardLimit", "Objective", "RankingSettings", "Weights"]
+__all__ = ["COMPUTED", "OBJECTIVES", "HardLimit", "Objective", "RankingSettings", "Weights"]
 
 Objective = Literal[
     "conductivity",
@@ -27,6 +27,14 @@ OBJECTIVES: tuple[Objective, ...] = (
     "shear_modulus",
     "cost_class",
     "hazard_class",
+)
+#: Numbers that are computed beside the objectives, where the campaign or a later command makes them.
+COMPUTED: tuple[str, ...] = (
+    "bulk_modulus",
+    "shear_modulus_error",
+    "shear_over_guide",
+    "linear_expansion_per_K",
+    "linear_expansion_error_per_K",
 )
 
 
@@ -61,7 +69,7 @@ class Weights(Frozen):
 class HardLimit(Frozen):
     """A candidate outside is not ranked but listed as excluded, with this limit as the reason.
 
-    For an uncertain property the central value decides.
+    For an uncertain property the central value decides; an upper limit below the minimum excludes as well.
     """
 
     column: str = Field(description="an objective, for example activation_energy, or the name of an imported column")

@@ -66,7 +66,7 @@ def candidate_view(
     first = configurations[0].configuration_id if configurations else ""
     own = {c.configuration_id for c in configurations}
     described = [d for d in results.descriptors if d.configuration_id in own]
-    relaxed = next((r for r in results.relaxed if r.configuration_id == first), None)
+    relaxed = results.relaxed_of(first)
     measured = results.measurements_of(name)
     figures = (
         plots.arrhenius(estimate, row.formula, f"arrhenius-{name}") if estimate else None,

@@ -21,6 +21,7 @@ from ionsieve.records import (
     RunRecord,
     StaticDescriptors,
 )
+from ionsieve.verdicts import Outcome
 
 __all__ = ["CampaignResults", "Density", "Event", "load_results"]
 
@@ -101,6 +102,11 @@ class CampaignResults:
     def configurations_of(self, candidate_id: str) -> tuple[Configuration, ...]:
         """Return the ordered cells of a candidate, by index."""
         return tuple(sorted((c for c in self.configurations if c.candidate_id == candidate_id), key=lambda c: c.index))
+
+    def relaxed_of(self, configuration_id: str) -> RelaxedConfiguration | None:
+        """Return the relaxed cell of a configuration, None where the relaxation came to no good end."""
+        good = (Outcome.COMPLETED, Outcome.STOPPED_EARLY)
+        return next((r for r in self.relaxed if r.configuration_id == configuration_id and r.outcome in good), None)
 
     def measurements_of(self, candidate_id: str) -> tuple[Measurement, ...]:
         """Return the measurements of a candidate, by temperature and run."""

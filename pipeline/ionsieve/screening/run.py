@@ -120,7 +120,7 @@ def check(campaign: Campaign, *, here: bool = True) -> list[Candidate]:
     """
     from ionsieve.errors import Problems, nearest
     from ionsieve.generate import expand_recipes, prototypes
-    from ionsieve.ranking import read_columns
+    from ionsieve.ranking import ImportedColumns, check_limits, read_columns
     from ionsieve.stages.base import potential_preimage, unknown_elements
     from ionsieve.verdicts import Outcome
 
@@ -158,8 +158,8 @@ def check(campaign: Campaign, *, here: bool = True) -> list[Candidate]:
         from ionsieve.potentials.checks import choose_device
 
         choose_device(campaign.potential.device)
-    if campaign.ranking.columns_csv:
-        read_columns(campaign.ranking.columns_csv)
+    columns = campaign.ranking.columns_csv
+    check_limits(campaign.ranking.hard_limits, read_columns(columns) if columns else ImportedColumns())
     problems.throw()
     return candidates
 

@@ -314,6 +314,7 @@ def test_the_csv_has_one_line_a_candidate_and_says_what_is_imported(tmp_path):
         ("name,gap\na,1\n", "no column says which candidate"),
         ("formula,gap\nx,1\nx,2\n", "stands in the file twice"),
         ("formula,gap\n,1\n", "the formula is empty"),
+        ("formula,conductivity\nx,1\n", "conductivity is measured here"),
     ],
 )
 def test_a_bad_table_of_columns_is_refused_with_its_line(tmp_path, text, message):
@@ -322,6 +323,45 @@ def test_a_bad_table_of_columns_is_refused_with_its_line(tmp_path, text, message
     with pytest.raises(InputError, match=message) as caught:
         read_columns(file)
     assert str(file) in str(caught.value)
+
+
+def test_an_imported_column_replaces_a_computed_one_only_where_it_has_a_value(tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("candidate_id,cost_class,gap\na,5,4.1\n")
+    estimates = [measured("a", 1e-3), measured("b", 1e-4)]
+    plain, found = ranked(estimates), ranked(estimates, columns_csv=str(file))
+    assert row_of(found, "a").columns["cost_class"] == 5.0
+    assert row_of(plain, "b").columns["cost_class"] is not None
+    assert row_of(found, "b").columns["cost_class"] == row_of(plain, "b").columns["cost_class"]
+    assert row_of(found, "b").columns["gap"] is None
+    assert found.imported_columns == ("gap",)
+    assert "USGS" in found.column_sources["cost_class"]
+    assert str(file) in found.column_sources["cost_class"]
+
+
+def test_a_limit_on_a_column_that_no_table_has_is_refused_with_the_nearest_name(tmp_path):
+    file = tmp_path / "mine.csv"
+    file.write_text("candidate_id,band_gap_eV,moisture\na,4.1,poor\n")
+    limits = [
+        {"column": "activation_enrgy", "maximum": 0.4},
+        {"column": "band_gap", "minimum": 3},
+        {"column": "moisture", "minimum": 3},
+    ]
+    with pytest.raises(InputError) as caught:
+        ranked([measured("a", 1e-3)], columns_csv=str(file), hard_limits=limits)
+    told = str(caught.value)
+    assert "'activation_energy'" in told
+    assert "'band_gap_eV'" in told
+    assert "'moisture' holds no number" in told
+    good = [{"column": "band_gap_eV", "minimum": 3}, {"column": "bulk_modulus", "minimum": 3}]
+    assert ranked([measured("a", 1e-3)], columns_csv=str(file), hard_limits=good).rows[0].section == "ranked"
+
+
+def test_an_upper_limit_below_the_minimum_excludes():
+    limits = [{"column": "conductivity", "minimum": 1e-5}]
+    found = ranked([measured("a", 1e-3), limited("low", 1e-6), limited("high", 1e-4)], hard_limits=limits)
+    assert {r.candidate_id: r.section for r in found.rows} == {"a": "ranked", "high": "bounded", "low": "excluded"}
+    assert "at most 1e-06" in row_of(found, "low").reason
 
 
 def test_a_missing_table_of_columns_names_the_setting():

@@ -19,6 +19,7 @@ from ionsieve.errors import InputError
 from ionsieve.ranking import to_csv
 from ionsieve.records import CandidateEstimate, Ranking
 from ionsieve.report import CampaignResults
+from ionsieve.report.candidates import candidate_view
 from ionsieve.report.exports import EXPORTS, export
 from ionsieve.report.exports.select import choose, stem
 from ionsieve.report.exports.tables import json_schema, tables
@@ -160,6 +161,23 @@ def test_entries_and_the_ase_database_carry_energy_and_provenance(results, tmp_p
         assert [row.data["candidate_id"] for row in rows] == [r.candidate_id for r in results.ranking.rows[:2]]
         assert rows[0].energy == pytest.approx(relaxed[rows[0].data["candidate_id"]])
         assert rows[0].conductivity_S_per_cm == results.ranking.rows[0].conductivity.value
+
+
+def test_a_relaxation_that_failed_is_no_relaxed_structure(results):
+    first = choose(results, top=1)[0]
+    name = first.candidate.candidate_id
+    assert first.relaxed
+    broken = tuple(
+        r.model_copy(update={"outcome": Outcome.EXPLODED, "reason": "forces grew"}) if r.candidate_id == name else r
+        for r in results.relaxed
+    )
+    one = choose(replace(results, relaxed=broken), top=1)[0]
+    assert one.candidate.candidate_id == name
+    assert (one.relaxed, one.energy_eV) == (False, None)
+    assert one.structure == results.configurations_of(name)[0].structure
+    page = candidate_view(replace(results, relaxed=broken), one.row, None, ())
+    assert page.structure is not None
+    assert not page.structure.relaxed
 
 
 def test_vasp_inputs_are_whole_but_for_the_licensed_file(results, tmp_path):

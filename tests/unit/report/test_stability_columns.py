@@ -8,6 +8,7 @@ from ionsieve.potentials import load
 from ionsieve.potentials.settings import PotentialSettings
 from ionsieve.ranking import RankingSettings, rank
 from ionsieve.ranking.imported import read_columns
+from ionsieve.ranking.settings import COMPUTED
 from ionsieve.records import CrystalStructure
 from ionsieve.report.expansion import expansion_rows
 from ionsieve.report.exports.select import Chosen, choose
@@ -70,6 +71,11 @@ def test_computed_stability_counts_in_limits_fronts_and_score(results):
     weighed = again(weights={"conductivity": 0.0, "energy_above_hull": 1.0})
     assert [r.candidate_id for r in weighed.rows if r.rank][:5] == ranked[:5]
     assert weighed.rows[0].score == 1.0
+
+
+def test_every_number_of_the_stability_table_may_be_limited():
+    text = {"competing_phases"}
+    assert set(COLUMNS) - text == {*COMPUTED, "energy_above_hull", "shear_modulus"}
 
 
 def test_expansion_comes_from_npt_runs(results, tmp_path):

@@ -51,11 +51,10 @@ def choose(results: CampaignResults, *, top: int | None = None, candidates: Sequ
                 where=results.folder,
                 remedy="name candidates with --candidate, or let the campaign go on",
             )
-    relaxed = {r.configuration_id: r for r in results.relaxed}
     chosen = []
     for row in rows:
         configurations = results.configurations_of(row.candidate_id)
-        best = next((relaxed[c.configuration_id] for c in configurations if c.configuration_id in relaxed), None)
+        best = next((r for c in configurations if (r := results.relaxed_of(c.configuration_id))), None)
         structure = best.structure if best else configurations[0].structure if configurations else None
         energy = best.energy_eV if best else None
         chosen.append(Chosen(known[row.candidate_id], row, structure, energy, best is not None))
