@@ -101,10 +101,9 @@ def _question(store: Store, campaign: Campaign) -> tuple[Request, bool, str]:
     Where this version knows less of the campaign than a ranking that was stored, that ranking's own question is taken.
     """
     from ionsieve.screening.maintenance import known_plan
-    from ionsieve.screening.wording import CampaignBuilders
 
-    plan = known_plan(store, campaign)
-    request = CampaignBuilders(campaign).rank(plan.known_keys(), plan.set_aside())
+    plan, questions = known_plan(store, campaign)
+    request = questions.rank(plan.known_keys(), plan.set_aside())
     if store.has(request.key, stage=rank.NAME):
         return request, True, ""
     stored = sorted(

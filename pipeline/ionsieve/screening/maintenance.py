@@ -9,7 +9,7 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ionsieve.screening import release
 from ionsieve.screening.driver import CANCEL
@@ -21,6 +21,10 @@ from ionsieve.store import DamagedError, Row, State, Store
 from ionsieve.store.address import is_key
 from ionsieve.store.envelope import references
 from ionsieve.store.folder import is_temporary, write_file
+
+if TYPE_CHECKING:
+    from ionsieve.campaign import Campaign
+    from ionsieve.screening.wording import CampaignBuilders
 
 __all__ = ["Cleaned", "Retried", "cancel", "clean", "rebuild", "retry", "verify"]
 
@@ -222,14 +226,16 @@ def rebuild(folder: str | Path) -> int:
             store.close()
 
 
-def known_plan(store: Store, campaign: Any) -> Plan:
-    """Return the campaign's plan after learning everything that is stored or set aside."""
-    from ionsieve.generate import expand
+def known_plan(store: Store, campaign: Campaign) -> tuple[Plan, CampaignBuilders]:
+    """Return the campaign's plan after learning everything that is stored or set aside, and its questions.
+
+    Only the folder is read: no model file, no prototype library (see `material`).
+    """
+    from ionsieve.screening.material import kept
     from ionsieve.screening.wording import CampaignBuilders, funnel_settings, subjects
 
-    plan = Plan(
-        subjects(campaign, expand(campaign.generate)), CampaignBuilders(campaign), funnel=funnel_settings(campaign)
-    )
+    builders = CampaignBuilders(campaign, kept(store, campaign))
+    plan = Plan(subjects(campaign, builders.material.candidates), builders, funnel=funnel_settings(campaign))
     aside = {}
     if (store.folder / "ledger.sqlite").exists():
         aside = {row.key: row.reason for row in store.ledger.trouble([State.QUARANTINED], limit=10**9)}
@@ -242,4 +248,4 @@ def known_plan(store: Store, campaign: Any) -> Plan:
             pending += plan.learn(task, facts(stored.data))
         elif task.key in aside:
             pending += plan.abandon(task, aside[task.key])
-    return plan
+    return plan, builders

@@ -11,6 +11,7 @@ from ionsieve.errors import DataError, TransientError
 from ionsieve.screening.driver import Driver, RunReport
 from ionsieve.screening.facts import facts
 from ionsieve.screening.funnel import FunnelSettings
+from ionsieve.screening.material import Material, freeze, live
 from ionsieve.screening.plan import Builders, Plan, Subject
 from ionsieve.screening.pool import Pool, SerialPool
 from ionsieve.screening.progress import Progress, make_progress
@@ -79,7 +80,7 @@ def run_campaign(
         When the machine cannot: disk, cluster, workers.
     """
     _serve_when_rank(folder, cluster)
-    candidates = check(campaign)
+    material = live(campaign, check(campaign))
     folder = Path(folder).absolute()  # workers may have another working directory
     store = Store.create(
         folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share, amend=amend, hold=True
@@ -87,7 +88,7 @@ def run_campaign(
     return _run_stored(
         store,
         campaign,
-        candidates=candidates,
+        material=material,
         cluster=cluster,
         scheduler=scheduler,
         n_workers=n_workers,
@@ -170,7 +171,8 @@ def resume_campaign(folder: str | Path, **told: Any) -> RunReport:
 
     _serve_when_rank(folder, told.get("cluster"))
     store = Store.open(folder)
-    return _run_stored(store, thaw_campaign(store.campaign, where=str(store.folder / "campaign.json")), **told)
+    campaign = thaw_campaign(store.campaign, where=str(store.folder / "campaign.json"))
+    return _run_stored(store, campaign, material=live(campaign, store=store), **told)
 
 
 def _serve_when_rank(folder: str | Path, cluster: str | Path | None) -> None:
@@ -187,14 +189,13 @@ def _run_stored(
     store: Store,
     campaign: Campaign,
     *,
-    candidates: Sequence[Candidate] | None = None,
+    material: Material,
     cluster: str | Path | None = None,
     scheduler: str | None = None,
     n_workers: int | None = None,
     progress: str | Progress = "auto",
     dashboard: str | None = None,
 ) -> RunReport:
-    from ionsieve.generate import expand
     from ionsieve.screening.clusters import open_pool
     from ionsieve.screening.wording import CampaignBuilders, funnel_settings, subjects
 
@@ -208,13 +209,14 @@ def _run_stored(
     told = campaign.run
     return run_plan(
         store,
-        subjects(campaign, expand(campaign.generate) if candidates is None else candidates),
-        CampaignBuilders(campaign),
+        subjects(campaign, material.candidates),
+        CampaignBuilders(campaign, material),
         pool=pool,
         stages=STAGES,
         funnel=funnel_settings(campaign),
         rules=RunRules(slice_s=told.slice_seconds, deaths=told.deaths_before_quarantine),
         progress=progress,
+        prepare=lambda: freeze(store, campaign, material),
     )
 
 
@@ -228,16 +230,19 @@ def run_plan(
     funnel: FunnelSettings | None = None,
     rules: RunRules | None = None,
     progress: str | Progress = "quiet",
+    prepare: Callable[[], None] = lambda: None,
 ) -> RunReport:
     """Run any plan over a store: the campaign's, or a test's.
 
     A scheduler that dies is replaced (`pool` is called again) and planning starts anew from what is on disk.
+    `prepare` is called once, as soon as the folder's lock is held.
     """
     module, name = stages.split(":")
     table: Mapping[str, Any] = getattr(importlib.import_module(module), name)
     told = make_progress(progress) if isinstance(progress, str) else progress
     with store.lock:
         try:
+            prepare()
             _open_ledger(store)
             release_if_asked(store)
             for attempt in range(CLUSTERS_LOST + 1):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from ionsieve.campaign import Campaign
 from ionsieve.records import Candidate
 from ionsieve.screening.funnel import FunnelSettings
+from ionsieve.screening.material import Material
 from ionsieve.screening.plan import SetAside, Subject
 from ionsieve.stages import fit, generate, measure, rank, relax, sieve, simulate
 from ionsieve.store.address import Request
@@ -17,8 +18,9 @@ __all__ = ["CampaignBuilders", "funnel_settings", "subjects"]
 class CampaignBuilders:
     """Words the questions of one campaign through the stages' `request` functions."""
 
-    def __init__(self, campaign: Campaign) -> None:
+    def __init__(self, campaign: Campaign, material: Material) -> None:
         self.campaign = campaign
+        self.material = material
 
     def generate(self, subject: Subject) -> Request:
         """Ask for a candidate's configurations."""
@@ -30,7 +32,7 @@ class CampaignBuilders:
 
     def relax(self, generate: str, index: int) -> Request:
         """Ask for the relaxation of one configuration."""
-        return relax.request(generate, index, self.campaign)
+        return relax.request(generate, index, self.campaign, potential=self.material.potential)
 
     def simulate(
         self, subject: Subject, relax: str, generate: str, index: int, temperature_K: float, replica: int
@@ -44,6 +46,7 @@ class CampaignBuilders:
             family=subject.record.family,
             temperature_K=temperature_K,
             replica=replica,
+            potential=self.material.potential,
         )
 
     def measure(self, simulate: str, generate: str, index: int) -> Request:
@@ -57,7 +60,8 @@ class CampaignBuilders:
     def rank(self, keys: Mapping[str, Sequence[str]], aside: Sequence[SetAside] = ()) -> Request:
         """Ask for the table."""
         lost = [rank.Lost(a.subject.record, a.stage, a.label, a.why) for a in aside]
-        return rank.request(self.campaign, **{name: list(keys.get(name, ())) for name in _RANKED}, lost=lost)
+        known = {name: list(keys.get(name, ())) for name in _RANKED}
+        return rank.request(self.campaign, **known, lost=lost, columns=self.material.columns)
 
 
 _RANKED = ("generate", "sieve", "relax", "simulate", "measure", "fit")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ionsieve.campaign import Campaign
+from ionsieve.errors import InputError
 from ionsieve.ranking.settings import RankingSettings
 from ionsieve.records import (
     Candidate,
@@ -24,6 +25,9 @@ from ionsieve.stages.base import Stage, input_keys, plain
 from ionsieve.store import Request, Store
 from ionsieve.store.folder import digest
 from ionsieve.verdicts import Flag, Outcome
+
+if TYPE_CHECKING:
+    from ionsieve.ranking import ImportedColumns
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "Lost", "request", "run"]
 
@@ -59,8 +63,12 @@ def request(
     measure: Sequence[str] = (),
     fit: Sequence[str] = (),
     lost: Sequence[Lost] = (),
+    columns: str | None = None,
 ) -> Request:
-    """Ask for the ranking of a campaign from all records that exist, whatever they came to, and of what was lost."""
+    """Ask for the ranking of a campaign from all records that exist, whatever they came to, and of what was lost.
+
+    `columns` is the digest of the user's own columns; unset, the file is read.
+    """
     groups = {
         "generate": generate,
         "sieve": sieve,
@@ -71,7 +79,7 @@ def request(
     }
     parameters: dict[str, Any] = {
         "campaign": campaign.name,
-        "columns_csv": _content(campaign.ranking.columns_csv),
+        "columns_csv": columns or columns_digest(campaign.ranking.columns_csv),
     }
     if lost:
         parameters["lost"] = [
@@ -92,9 +100,50 @@ def _named(candidate: Candidate) -> dict[str, Any]:
     return candidate.model_copy(update={"provenance": origin}).to_dict()
 
 
-def _content(path: str | None) -> str | None:
-    """Return the digest of the user's own columns: an edited file is another question."""
-    return None if path is None else digest(Path(path))
+def columns_digest(path: str | None) -> str | None:
+    """Return the digest of the user's own columns: an edited file is another question.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read.
+    """
+    try:
+        return None if path is None else digest(Path(path))
+    except OSError as error:
+        raise _columns_gone(path, error.strerror or str(error)) from error
+
+
+def columns_file(store: Store, sha256: str) -> Path:
+    """Return where the folder keeps the columns with that digest."""
+    return store.folder / "columns" / f"{sha256}.csv"
+
+
+def _columns_gone(path: str | None, found: str, expected: str = "") -> InputError:
+    return InputError(
+        "the table of your own columns cannot be read",
+        where=str(path),
+        key="ranking.columns_csv",
+        found=found,
+        expected=expected,
+        cause="it was moved, edited or deleted after the campaign began",
+        remedy="put the file back, or run the campaign with --amend and another ranking.columns_csv (or none)",
+    )
+
+
+def _columns(request: Request, store: Store, path: str | None) -> ImportedColumns | None:
+    """Read the columns that the request names by their digest: the folder's copy, or the user's file."""
+    from ionsieve.ranking import read_columns
+
+    asked = request.parameters.get("columns_csv")
+    if asked is None or path is None:
+        return None
+    for file in (columns_file(store, asked), Path(path)):
+        if file.is_file() and digest(file) == asked:
+            return replace(read_columns(file), source=path)
+    raise _columns_gone(
+        path, "another content" if Path(path).is_file() else "no such file", f"the file with SHA-256 {asked[:12]}"
+    )
 
 
 def run(
@@ -123,14 +172,16 @@ def run(
         asked = Candidate.model_validate(told["candidate"])
         name = asked.candidate_id
         candidates[name] = with_loss(candidates.get(name, asked), told, measured=name in measured)
+    settings = RankingSettings.model_validate(request.settings)
     return rank(
         estimates,
         candidates=candidates,
         descriptors={d.configuration_id: d for d in described},
         measurements=[store.need(key, Measurement) for key in input_keys(request, "measure")],
-        settings=RankingSettings.model_validate(request.settings),
+        settings=settings,
         campaign=request.parameters["campaign"],
         stability=stability,
+        imported=_columns(request, store, settings.columns_csv),
     )
 
 

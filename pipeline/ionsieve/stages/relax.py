@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import RelaxSettings
@@ -19,8 +21,13 @@ NAME = "relax"
 PHYSICS = 1
 
 
-def request(generate_key: str, index: int, campaign: Campaign) -> Request:
-    """Ask for the relaxation of configuration `index` of a generated candidate."""
+def request(
+    generate_key: str, index: int, campaign: Campaign, *, potential: Mapping[str, Any] | None = None
+) -> Request:
+    """Ask for the relaxation of configuration `index` of a generated candidate.
+
+    `potential` is what determines its numbers (`potential_preimage`); unset, it is read from the campaign's model file.
+    """
     return Request(
         NAME,
         PHYSICS,
@@ -28,7 +35,7 @@ def request(generate_key: str, index: int, campaign: Campaign) -> Request:
         parameters={"index": index},
         settings={
             "relax": plain(campaign.relax, exclude=frozenset({"batch_atoms"})),
-            "potential": potential_preimage(campaign.potential),
+            "potential": potential_preimage(campaign.potential) if potential is None else potential,
         },
     )
 

@@ -30,28 +30,32 @@ NAME = "simulate"
 PHYSICS = 1
 
 
-_SHARED: dict[int, tuple[Campaign, dict[str, Mapping[str, Any]]]] = {}
+_SHARED: dict[int, tuple[Campaign, Mapping[str, Any] | None, dict[str, Mapping[str, Any]]]] = {}
 
 
-def _own_settings(campaign: Campaign, family: str) -> Mapping[str, Any]:
+def _own_settings(campaign: Campaign, family: str, potential: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Settings of a family's runs; one object a family, so that many requests share its text."""
     held = _SHARED.get(id(campaign))
-    if held is None or held[0] is not campaign:
+    if held is None or held[0] is not campaign or held[1] is not potential:
         _SHARED.clear()
-        held = _SHARED[id(campaign)] = (campaign, {})
-    if family not in held[1]:
+        held = _SHARED[id(campaign)] = (campaign, potential, {})
+    known = held[2]
+    if family not in known:
         dynamics = campaign.simulate.dynamics_for(family, campaign.dynamics)
         early = dynamics.stop_relative_error is not None
         asked = dict(plain(dynamics, exclude=CARRIAGE if early else CARRIAGE | EARLY))
         if not campaign.potential.committee:
             asked["guards"] = {k: v for k, v in asked["guards"].items() if k not in COMMITTEE}
-        own: dict[str, Any] = {"dynamics": asked, "potential": potential_preimage(campaign.potential)}
+        own: dict[str, Any] = {
+            "dynamics": asked,
+            "potential": potential_preimage(campaign.potential) if potential is None else potential,
+        }
         if dynamics.npt_ps:  # the mean cell is summed step by step since; runs at a fixed cell keep their address
             own["mean_cell"] = "by step"
         if early:  # when a run ends is then a matter of how its diffusivity is measured
             own["transport"] = plain(campaign.transport, include=RUNNING_ERROR)
-        held[1][family] = own
-    return held[1][family]
+        known[family] = own
+    return known[family]
 
 
 def request(
@@ -63,14 +67,15 @@ def request(
     family: str,
     temperature_K: float,
     replica: int = 0,
+    potential: Mapping[str, Any] | None = None,
 ) -> Request:
-    """Ask for one run."""
+    """Ask for one run; `potential` as in `relax.request`."""
     return Request(
         NAME,
         PHYSICS,
         inputs={"relax": relax_key, "generate": generate_key},
         parameters={"index": index, "temperature_K": temperature_K, "seed": campaign.seed, "replica": replica},
-        settings=_own_settings(campaign, family),
+        settings=_own_settings(campaign, family, potential),
     )
 
 

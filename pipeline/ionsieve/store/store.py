@@ -4,6 +4,7 @@
 FOLDER/
   store.json                         layout version, identity of the campaign, shared stores
   campaign.json  campaign.yaml       the frozen campaign, and the text it was read from
+  questions.json  columns/           what its questions take from files elsewhere (`screening.material`)
   records/<stage>/<ab>/<key>.json    one record with the request that it answers and the digest over both
   files/<stage>/<key>/               the files it names, each with its SHA-256 in the record
   scratch/<key>/                     checkpoints of unfinished work: survives kills, dropped when the record is there
