@@ -1,4 +1,4 @@
-"""A results folder answers from itself: without the model file, the prototype library and the columns it was made with."""
+"""A results folder answers from itself: its model file, prototype library and table of columns may be gone."""
 
 import json
 import shutil

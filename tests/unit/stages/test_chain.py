@@ -2,11 +2,13 @@
 
 The golden file holds a few numbers of every stage together with the stage's PHYSICS. When a stage's numbers change, its
 PHYSICS must be raised (so that old results are not taken for new ones) and the file written anew:
-``python tests/unit/stages/test_chain.py``.
+``python tests/unit/stages/test_chain.py``. The runs of the chain are short and give limits; what values come to stands
+under `values` and is made by `synthetic_values`.
 """
 
 import json
 import math
+import runpy
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from ionsieve.screening import run_campaign
 from ionsieve.stages import STAGES
 from ionsieve.store import Store
 
+synthetic_values = runpy.run_path(str(Path(__file__).with_name("synthetic_values.py")))["numbers"]
 GOLDEN = Path(__file__).parents[2] / "data" / "golden_stages.json"
 CAMPAIGN = """
 name: golden
@@ -79,6 +82,11 @@ def stored(tmp_path_factory):
     return chain(tmp_path_factory.mktemp("golden") / "run")
 
 
+@pytest.fixture(scope="module")
+def values(tmp_path_factory):
+    return synthetic_values(tmp_path_factory.mktemp("values") / "run")
+
+
 def same(a, b):
     if isinstance(a, float) or isinstance(b, float):
         return a is not None and b is not None and math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
@@ -94,6 +102,15 @@ def test_numbers_change_only_with_physics(stored, stage):
     assert len(found) == len(golden["numbers"])
     changed = [(a, b) for a, b in zip(golden["numbers"], found, strict=True) if not same(a, b)]
     assert not changed, f"the numbers of {stage} changed: raise its PHYSICS (golden, found): {changed}"
+
+
+@pytest.mark.parametrize("stage", ["measure", "fit", "rank"])
+def test_values_change_only_with_physics(values, stage):
+    golden = json.loads(GOLDEN.read_text())[stage]
+    assert golden["physics"] == STAGES[stage].physics, "PHYSICS was raised: write the golden file anew"
+    assert len(values[stage]) == len(golden["values"])
+    changed = [(a, b) for a, b in zip(golden["values"], values[stage], strict=True) if not same(a, b)]
+    assert not changed, f"the values of {stage} changed: raise its PHYSICS (golden, found): {changed}"
 
 
 def test_every_record_goes_to_json_and_back(stored):
@@ -148,8 +165,10 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         _, store = chain(Path(folder) / "run")
-        found = numbers(store)
+        found, values = numbers(store), synthetic_values(Path(folder) / "values")
     data = {stage: {"physics": STAGES[stage].physics, "numbers": found[stage]} for stage in STAGES}
+    for stage, listed in values.items():
+        data[stage]["values"] = listed
     GOLDEN.write_text(json.dumps(data, indent=1) + "\n")
 
 
