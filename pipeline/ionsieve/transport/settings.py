@@ -248,13 +248,13 @@ FIT = frozenset(
         "lindemann_max",
     }
 )
-MEASURE = (frozenset(TransportSettings.model_fields) - FIT) | {"lindemann_max"}
+MEASURE = (frozenset(TransportSettings.model_fields) - FIT - {"stop_jump_length_A"}) | {"lindemann_max"}
 #: How well the diffusivity of a run under way is known (`relative_error`), which may end it.
 RUNNING_ERROR = frozenset(
     {
         "min_lag_ps",
         "jump_length_A",
-        "default_jump_length_A",
+        "stop_jump_length_A",
         "window_start_gain",
         "window_start_max_fraction",
         "window_end_fraction",
