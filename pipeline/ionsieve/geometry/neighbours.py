@@ -13,7 +13,7 @@ Nothing can be missing while ``2 max|u| <= sigma_min(F) (r_c + s) - r_c``; with 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 from vesin import NeighborList
 
 from ionsieve.errors import GeometryError, InputError
+from ionsieve.geometry.seen import Seen
 
 __all__ = ["NeighbourStatistics", "Pairs", "VerletList", "half_list"]
 
@@ -145,6 +146,9 @@ class _Entry:
     shifts: Tensor
     system: Tensor
     images: tuple[Tensor, Tensor] | None = None  #: cells, and shifts @ cell for them
+    atoms: Seen = field(default_factory=Seen)  #: numbers and system_index that were found equal
+    built_at: Seen = field(default_factory=Seen)  #: cells that were found equal to those of the build
+    shown_at: Seen = field(default_factory=Seen)  #: cells that `images` was made for
 
 
 class VerletList:
@@ -188,10 +192,13 @@ class VerletList:
         GeometryError
             When positions or cells are not finite, or a cell has no volume.
         """
+        given = cells  # `detach` makes another object
         positions, cells = positions.detach(), cells.detach()
-        entry = self._current(positions, cells, numbers, system_index)
-        if entry.images is None or not torch.equal(entry.images[0], cells):
-            entry.images = (cells.clone(), _images(cells, entry.shifts, entry.system))
+        entry = self._current(positions, cells, numbers, system_index, given)
+        if entry.images is None or not entry.shown_at(given):
+            if entry.images is None or not torch.equal(entry.images[0], cells):
+                entry.images = (cells.clone(), _images(cells, entry.shifts, entry.system))
+            entry.shown_at.note(given)
         vectors = positions.index_select(0, entry.second)
         vectors.sub_(positions.index_select(0, entry.first)).add_(entry.images[1])
         x, y, z = vectors.unbind(1)
@@ -206,7 +213,9 @@ class VerletList:
             distances=squared.index_select(0, near).sqrt(),
         )
 
-    def _current(self, positions: Tensor, cells: Tensor, numbers: Tensor, system_index: Tensor) -> _Entry:
+    def _current(
+        self, positions: Tensor, cells: Tensor, numbers: Tensor, system_index: Tensor, given: Tensor
+    ) -> _Entry:
         n_systems = int(cells.shape[0])
         self.statistics.calls += 1
         self.statistics.systems += n_systems
@@ -217,11 +226,10 @@ class VerletList:
                 or entry.cells.shape != cells.shape
                 or entry.positions.dtype != positions.dtype
                 or entry.positions.device != positions.device
-                or not torch.equal(entry.numbers, numbers)
-                or not torch.equal(entry.system_index, system_index)
+                or not _same_atoms(entry, numbers, system_index)
             ):
                 continue
-            stale = self._stale(entry, positions, cells)
+            stale = self._stale(entry, positions, cells, given)
             count = int(stale.sum())
             if best is None or count < best[0]:
                 best = (count, entry, stale)
@@ -253,11 +261,12 @@ class VerletList:
         del self._entries[: -self._keep]
         return entry
 
-    def _stale(self, entry: _Entry, positions: Tensor, cells: Tensor) -> Tensor:
+    def _stale(self, entry: _Entry, positions: Tensor, cells: Tensor, given: Tensor) -> Tensor:
         """(S,) bool on the CPU: which lists may miss a pair."""
         n_systems = int(cells.shape[0])
         reach = self.cutoff_A + self.skin_A
-        if torch.equal(entry.cells, cells):
+        if entry.built_at(given) or torch.equal(entry.cells, cells):
+            entry.built_at.note(given)
             moved = positions - entry.positions
             allowed = positions.new_full((n_systems,), self.skin_A)
         else:
@@ -305,7 +314,18 @@ class VerletList:
             shifts=torch.cat([part.shifts for part in lists]) if lists else positions.new_zeros((0, 3)),
             system=torch.repeat_interleave(torch.arange(n_systems), sizes).to(device),
             images=None,
+            built_at=Seen(),
+            shown_at=Seen(),
         )
+
+
+def _same_atoms(entry: _Entry, numbers: Tensor, system_index: Tensor) -> bool:
+    if entry.atoms(numbers, system_index):
+        return True
+    same = torch.equal(entry.numbers, numbers) and torch.equal(entry.system_index, system_index)
+    if same:
+        entry.atoms.note(numbers, system_index)
+    return same
 
 
 def _images(cells: Tensor, shifts: Tensor, system: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ def line_graph(first: Tensor, second: Tensor, distances: Tensor, cutoff_A: float
     count = short.shape[0]
     leaves = torch.cat([first.index_select(0, short), second.index_select(0, short)])
     atom, order = torch.sort(leaves, stable=True)
-    degree = torch.bincount(atom, minlength=n_atoms)
+    degree = atom.new_zeros(n_atoms).index_add_(0, atom, torch.ones_like(atom))  # bincount waits for the device
     start = torch.cumsum(degree, 0) - degree
     partners = degree.index_select(0, atom)  # of each directed bond, itself included
     outer = torch.repeat_interleave(partners)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ionsieve.geometry.neighbours import NeighbourStatistics, Pairs, VerletList
+from ionsieve.geometry.seen import Seen
 from ionsieve.potentials.base import Evaluation, PotentialInfo
 from ionsieve.potentials.checks import check_elements, check_stress_cells
 from ionsieve.systems import Batch
@@ -42,6 +43,8 @@ class EdgePotential(ABC):
         self._dtype: torch.dtype = getattr(torch, info.dtype)
         self._device = torch.device(info.device)
         self.one_by_one = self._device.type == "cpu"
+        self._layout = Seen()
+        self._present: tuple[int, Tensor] = (0, torch.zeros(0, dtype=torch.int64))
 
     @property
     def info(self) -> PotentialInfo:
@@ -120,8 +123,11 @@ class EdgePotential(ABC):
         if numbers.shape[0] == 0:
             return vectors.new_zeros(0), torch.zeros_like(vectors)
         if n_systems > 1:  # networks are spared systems without atoms
-            present, system_index = torch.unique_consecutive(system_index, return_inverse=True)
-            n_systems = int(present.shape[0])
+            if not self._layout(system_index):
+                present, inverse = torch.unique_consecutive(system_index, return_inverse=True)
+                self._present = (int(present.shape[0]), inverse)
+                self._layout.note(system_index)
+            n_systems, system_index = self._present
         with torch.enable_grad():
             leaf = vectors.detach().to(self._dtype, copy=True).requires_grad_()
             energies = self.atom_energies(numbers, system_index, n_systems, first, second, leaf)

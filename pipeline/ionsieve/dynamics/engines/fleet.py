@@ -117,6 +117,7 @@ class Fleet:
     def __init__(self, potential: Potential, capacity: Capacity) -> None:
         self.potential, self.capacity = potential, capacity
         self.groups: list[Group] = []
+        self._atoms: tuple[Tensor, Tensor] | None = None
         self.evaluations = 0
 
     @property
@@ -128,6 +129,7 @@ class Fleet:
 
     def lay_out(self, books: Sequence[Book]) -> None:
         """Lay the books' states out as one group a method; they belong to the fleet until `collect`."""
+        self._atoms = None
         by_method: dict[str, list[Book]] = {}
         for book in books:
             by_method.setdefault(book.segment.integrator, []).append(book)
@@ -258,12 +260,10 @@ class Fleet:
         if len(moved) == 1:
             batch = as_batch(moved[0])
         else:
-            offsets = np.cumsum([0, *(m.n_systems for m in moved[:-1])]).tolist()
             batch = Batch(
                 torch.cat([m.positions for m in moved]),
                 torch.cat([m.cells for m in moved]),
-                torch.cat([m.numbers for m in moved]),
-                torch.cat([m.system_index + o for m, o in zip(moved, offsets, strict=True)]),
+                *self._atoms_of(moved),
             )
         try:
             result = self._call(batch, any(g.method.needs_stress for g in groups))
@@ -289,6 +289,16 @@ class Fleet:
             if group.cell_sum is not None and group.cell_counts is not None:
                 group.cell_sum = torch.where(group.cell_counts[k], group.cell_sum + state.cells, group.cell_sum)
         return _join(kinetics)
+
+    def _atoms_of(self, moved: list[MDState]) -> tuple[Tensor, Tensor]:
+        """Numbers and system index of all groups: the same tensors from step to step, so that nobody checks anew."""
+        if self._atoms is None:
+            offsets = np.cumsum([0, *(m.n_systems for m in moved[:-1])]).tolist()
+            self._atoms = (
+                torch.cat([m.numbers for m in moved]),
+                torch.cat([m.system_index + o for m, o in zip(moved, offsets, strict=True)]),
+            )
+        return self._atoms
 
     def _who_is_refused(self, moved: list[MDState], error: GeometryError) -> Exception:
         """Ask the potential for each system alone; when it refuses none, the error is its own."""
