@@ -20,6 +20,7 @@ from ionsieve.potentials.registry import load
 from ionsieve.potentials.settings import PotentialSettings
 from ionsieve.rng import generator
 from ionsieve.systems import Batch
+from ionsieve.units import GPA_PER_EV_PER_A3
 from ionsieve.verdicts import Flag
 
 if TYPE_CHECKING:
@@ -33,11 +34,16 @@ _RATTLE_A = 0.05
 
 @dataclass(frozen=True)
 class FrameParity:
-    """Deviations of one frame: energy in eV/atom, force in eV/Å, and the largest force of the plain path."""
+    """Deviations of one frame: energy in eV/atom, force in eV/Å, and the largest force of the plain path.
+
+    Where stresses were compared: their deviation and the largest of the plain path, GPa.
+    """
 
     energy_eV_per_atom: float
     force_eV_per_A: float
     largest_force_eV_per_A: float
+    stress_GPa: float = 0.0
+    largest_stress_GPa: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,10 @@ def check_parity(
     *,
     seed: int,
     copies: int = 2,
+    stress: bool = False,
     allowed_force_eV_per_A: float = 2e-4,
     allowed_energy_eV_per_atom: float = 2e-5,
+    allowed_stress_GPa: float = 0.01,
 ) -> ParityReport:
     """Compare production and plain path.
 
@@ -90,6 +98,10 @@ def check_parity(
         Of the rattling (0.05 Å).
     copies
         Rattled copies.
+    stress
+        Whether stresses are compared too: where a cell will follow them.
+    allowed_stress_GPa
+        A twentieth of what a relaxed cell may keep; a stress may also differ by 1e-3 of the largest.
     allowed_force_eV_per_A, allowed_energy_eV_per_atom
         Twice what float32 rounding makes of the networks that ionsieve ships.
     """
@@ -99,18 +111,24 @@ def check_parity(
         copy.positions += generator("parity", seed, step=index).normal(0.0, _RATTLE_A, copy.positions.shape)
         frames.append(copy)
     calculator, reference = _reference(potential)
-    found = potential.evaluate(Batch.from_atoms(frames, device=potential.info.device))
+    found = potential.evaluate(Batch.from_atoms(frames, device=potential.info.device), stress=stress)
     energies, forces = found.energies.double().cpu().numpy(), found.forces.double().cpu().numpy()
     results, count = [], len(atoms)
     for index, frame in enumerate(frames):
         frame.calc = calculator
         expected = np.asarray(frame.get_forces(), dtype=float)
         energy = float(frame.get_potential_energy())
+        strain = (0.0, 0.0)
+        if stress and found.stresses is not None:
+            tensor = frame.get_stress(voigt=False) * GPA_PER_EV_PER_A3
+            own = found.stresses[index].double().cpu().numpy() * GPA_PER_EV_PER_A3
+            strain = (float(np.abs(own - tensor).max()), float(np.abs(tensor).max()))
         results.append(
             FrameParity(
                 abs(float(energies[index]) - energy) / max(count, 1),
                 float(np.abs(forces[index * count : (index + 1) * count] - expected).max(initial=0.0)),
                 float(np.abs(expected).max(initial=0.0)),
+                *strain,
             )
         )
     reason = ""
@@ -118,8 +136,11 @@ def check_parity(
         which = "the first frame" if index == 0 else f"rattled copy {index}"
         numbers = (result.energy_eV_per_atom, result.force_eV_per_A, result.largest_force_eV_per_A)
         force_limit = max(allowed_force_eV_per_A, 1e-4 * result.largest_force_eV_per_A)
+        stress_limit = max(allowed_stress_GPa, 1e-3 * result.largest_stress_GPa)
         if not np.isfinite(numbers).all():
             reason = f"energy or forces of {which} are not finite"
+        elif not result.stress_GPa <= stress_limit:  # nor is one that is no number
+            reason = f"the stress of {which} differs by {result.stress_GPa:.2g} GPa (allowed {stress_limit:.2g})"
         elif result.force_eV_per_A > force_limit:
             reason = f"forces of {which} differ by {result.force_eV_per_A:.2g} eV/Å (allowed {force_limit:.2g})"
         elif result.energy_eV_per_atom > allowed_energy_eV_per_atom:
@@ -148,7 +169,7 @@ def _reference(potential: Potential) -> tuple[Calculator, str]:
 
 
 def load_checked(
-    settings: PotentialSettings, atoms: Atoms, *, seed: int
+    settings: PotentialSettings, atoms: Atoms, *, seed: int, stress: bool = False
 ) -> tuple[Potential, ParityReport, tuple[Flag, ...]]:
     """Load a potential and let it through the gate; where the fast path fails, return the plain one with a flag.
 
@@ -158,7 +179,7 @@ def load_checked(
         When the plain path itself gives numbers that are not finite: no MD can be trusted then.
     """
     potential = load(settings)
-    report = check_parity(potential, atoms, seed=seed)
+    report = check_parity(potential, atoms, seed=seed, stress=stress)
     if report.passed:
         return potential, report, ()
     plain = load(settings.model_copy(update={"fast": False}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,10 @@ from ionsieve.transport.settings import RUNNING_ERROR, TransportSettings
 from ionsieve.verdicts import Flag
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from ionsieve.dynamics.online import StopRule
+    from ionsieve.potentials.settings import PotentialSettings
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "guarded_framework", "lasting_bonds", "request", "run", "run_id", "run_many"]
 
@@ -115,6 +119,37 @@ def guarded_framework(candidate: Candidate) -> tuple[str, ...]:
     return core or candidate.framework
 
 
+_AGREES: dict[tuple[str, str], bool] = {}
+
+
+def fast_path_agrees(asked: PotentialSettings, atoms: Atoms) -> bool:
+    """Whether the fast path equals the plain one on a first frame: looked at once a process, potential and composition.
+
+    The relaxation's gate saw the unrelaxed cell, and maybe another device. A frame that cannot be evaluated says
+    nothing of the path: the run itself tells how it ends.
+    """
+    from ionsieve.dynamics.packing import is_out_of_memory
+    from ionsieve.errors import GeometryError
+    from ionsieve.potentials import check_parity, load
+
+    potential = load(asked)
+    key = (f"{asked.model_dump_json()} {potential.info.device}", atoms.get_chemical_formula())
+    if not asked.fast or not set(atoms.numbers.tolist()) <= potential.info.elements:
+        return True
+    if key not in _AGREES:
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", module="chgnet")  # of tensors made from tensors, in its own path
+                _AGREES[key] = check_parity(potential, atoms, seed=0, copies=0).passed
+        except GeometryError:
+            return True
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            return True
+    return _AGREES[key]
+
+
 def run(request: Request, store: Store, deadline_s: float | None = None) -> Record | None:
     """Run one system alone."""
     return run_many([request], store, deadline_s)[0]
@@ -126,9 +161,12 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
     from ionsieve.potentials import load
 
     all_relaxed = [store.need(input_key(r, "relax"), RelaxedConfiguration) for r in requests]
+    asked = potential_settings(store)
     groups: dict[tuple[str, bool], list[int]] = {}
     for i, (r, relaxed) in enumerate(zip(requests, all_relaxed, strict=True)):
-        groups.setdefault((str(r.settings), Flag.PARITY_FALLBACK in relaxed.flags), []).append(i)
+        check_potential(asked, r.settings["potential"])
+        plain_path = Flag.PARITY_FALLBACK in relaxed.flags or not fast_path_agrees(asked, relaxed.structure.to_ase())
+        groups.setdefault((str(r.settings), plain_path), []).append(i)
     if len(groups) > 1:
         share = None if deadline_s is None else deadline_s / len(groups)
         results: list[Record | None] = [None] * len(requests)
@@ -141,9 +179,7 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
     carriage = {name: told[name] for name in CARRIAGE if name in told}
     settings = DynamicsSettings.model_validate({**requests[0].settings["dynamics"], **carriage})
     ((_, fallback),) = groups
-    # the relaxation's parity gate decided whether the fast path may be used for this configuration
-    asked = potential_settings(store)
-    check_potential(asked, requests[0].settings["potential"])
+    gate = (Flag.PARITY_FALLBACK,) if fallback else ()
     potential = load(asked.model_copy(update={"fast": False}) if fallback else asked)
     runs, jobs = [], []
     for request, relaxed in zip(requests, all_relaxed, strict=True):
@@ -175,8 +211,8 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
     rule = None if measured is None else stop_rule(TransportSettings.model_validate(measured))
     identity = identify(potential)
     records: list[Record | None] = []
-    for request, this, progress in zip(
-        requests, runs, simulate(jobs, potential, settings, deadline_s=deadline_s, rule=rule), strict=True
+    for request, this, relaxed, progress in zip(
+        requests, runs, all_relaxed, simulate(jobs, potential, settings, deadline_s=deadline_s, rule=rule), strict=True
     ):
         if progress.state == "unfinished":
             records.append(None)
@@ -192,7 +228,7 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
                 summary=progress.summary,
                 outcome=progress.outcome,
                 reason=progress.reason,
-                flags=progress.flags,
+                flags=(*(f for f in gate if f not in relaxed.flags), *progress.flags),
                 settings=dict(request.settings["dynamics"]),
             )
         )

@@ -54,6 +54,10 @@ class Faulty(PairPotential):
             result.forces[-1] = float("nan")
         elif self.fault == "force off":
             result.forces[3, 1] += 1e-3
+        elif self.fault == "stress off" and result.stresses is not None:
+            return replace(result, stresses=result.stresses + 1e-3)
+        elif self.fault == "stress nan" and result.stresses is not None:
+            return replace(result, stresses=result.stresses * float("nan"))
         elif self.fault == "energy off":
             return replace(result, energies=result.energies + 0.1)
         return result
@@ -80,6 +84,17 @@ def test_a_faulty_path_is_stopped_with_its_reason(salt: Atoms, fault: str, reaso
     report = check_parity(Faulty(fault), salt, seed=3)
     assert not report.passed
     assert reason in report.reason
+
+
+@pytest.mark.parametrize(("fault", "words"), [("stress off", "0.16 GPa"), ("stress nan", "nan GPa")])
+def test_a_stress_is_compared_where_a_cell_follows_it(salt: Atoms, fault: str, words: str) -> None:
+    assert check_parity(Faulty(fault), salt, seed=3).passed
+    report = check_parity(Faulty(fault), salt, seed=3, stress=True)
+    assert not report.passed
+    assert words in report.reason
+    good = check_parity(PairPotential("pair-ionic"), salt, seed=3, stress=True)
+    assert good.passed
+    assert good.frames[0].largest_stress_GPa > 0.1
 
 
 def test_the_plain_path_takes_over_with_a_flag(salt: Atoms, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """What the simulate stage asks: what is off is no part of an address; an early end reaches the record."""
 
+import dataclasses
+
 import pytest
 
 from ionsieve.campaign import parse_campaign
@@ -8,7 +10,7 @@ from ionsieve.screening import run_campaign
 from ionsieve.stages import simulate
 from ionsieve.store import Store
 from ionsieve.testing.tiny_mace import write_tiny_mace
-from ionsieve.verdicts import Outcome
+from ionsieve.verdicts import Flag, Outcome
 
 #: hot enough that every ion flows within a picosecond: the number behind the stop is a matter of seconds
 CAMPAIGN = """
@@ -87,3 +89,26 @@ def test_a_known_run_ends_early_and_says_so_in_its_record(tmp_path):
     assert measured == {cold.run.run_id, hot.run.run_id}  # an early end is no failure
     states = {row.label: row.state.value for row in store.ledger.rows() if row.stage == "simulate"}
     assert states[hot.run.run_id] == "stopped"
+
+
+def test_a_fast_path_that_fails_on_the_first_frame_gives_way_with_a_flag(tmp_path, monkeypatch):
+    """The relaxation's gate passed; here, maybe on another device, it does not. Asked once for all temperatures."""
+    from ionsieve import potentials
+
+    check, loaded, seen = potentials.check_parity, potentials.load, []
+
+    def failing(potential, atoms, **how):
+        seen.append(how)
+        return dataclasses.replace(check(potential, atoms, **how), passed=False)
+
+    fast = []
+    monkeypatch.setattr(potentials, "check_parity", failing)
+    monkeypatch.setattr(potentials, "load", lambda settings: fast.append(settings.fast) or loaded(settings))
+    monkeypatch.setattr(simulate, "_AGREES", {})
+    campaign = parse_campaign(CAMPAIGN.replace("produce_ps: 3", "produce_ps: 0.1").replace("4000", "700"))
+    assert run_campaign(campaign, tmp_path / "run", n_workers=0, progress="quiet").status == "finished"
+    runs = [r for _, r in Store.open(tmp_path / "run").records("simulate", RunRecord)]
+    assert len(runs) == 2
+    assert all(Flag.PARITY_FALLBACK in r.flags for r in runs)
+    assert seen == [{"seed": 0, "copies": 0}]
+    assert False in fast
