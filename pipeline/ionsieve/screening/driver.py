@@ -75,6 +75,8 @@ class Driver:
         Whether a stage evaluates the potential.
     many
         Whether a stage takes several requests in one call.
+    share_done
+        What share of a request its scratch folder shows as done, for the estimate of the time left.
     """
 
     store: Store
@@ -84,11 +86,13 @@ class Driver:
     progress: Progress = field(default_factory=Quiet)
     on_device: Callable[[str], bool] = lambda stage: stage == "simulate"
     many: Callable[[str], bool] = lambda stage: False
+    share_done: Callable[[Task], float] = lambda task: 0.0
 
     def __post_init__(self) -> None:
         self._book = Book(self.store)
         self._waiting = Waiting(self.rules, on_device=self.on_device, many=self.many)
         self._flying: dict[str, list[Task]] = {}
+        self._sent: dict[str, float] = {}  # when each bundle that flies was sent
         self._places: dict[bool, int] = {True: 0, False: 0}
         self._parked: dict[str, list[Task]] = defaultdict(list)
         self._asked: set[str] = set()
@@ -198,8 +202,19 @@ class Driver:
             left=self.plan.remaining_runs,
             pool=self.pool.describe(),
             settled=self.plan.counts,
+            underway=self._underway,
         )
         self._book.flush(force=force, summary=getattr(self.progress, "summary", None))
+
+    def _underway(self) -> tuple[float, float]:
+        """Return worker-seconds and runs done by the bundles of dynamics that show some work."""
+        seconds, runs = 0.0, 0.0
+        for name, tasks in self._flying.items():
+            done = sum(self.share_done(task) for task in tasks) if self.on_device(tasks[0].stage) else 0.0
+            if done > 0:
+                seconds += time.monotonic() - self._sent[name]
+                runs += done
+        return seconds, runs
 
     def _charge(self, task: Task, seconds: float) -> list[Task]:
         """Count device seconds of a learned answer; return what the funnel makes of the sum.
@@ -268,6 +283,7 @@ class Driver:
             fresh=tuple(t.key for t in tasks if self._of(t).fresh),
         )
         self._flying[name] = tasks
+        self._sent[name] = time.monotonic()
         self._places[device] += 1
         for task in tasks:
             self._book.state(task, State.RUNNING, self._of(task))
@@ -277,6 +293,7 @@ class Driver:
 
     def _take(self, completion: Completion) -> None:
         tasks = self._flying.pop(completion.bundle, None)
+        self._sent.pop(completion.bundle, None)
         if tasks is None:
             return
         self._places[self.on_device(tasks[0].stage)] -= 1

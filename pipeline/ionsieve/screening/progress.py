@@ -78,8 +78,9 @@ class Progress(Protocol):
         left: Callable[[], int],
         pool: Mapping[str, Any],
         settled: Mapping[str, int],
+        underway: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0),
     ) -> None:
-        """Called about twice a second."""
+        """Called about twice a second; `underway` tells worker-seconds and runs that dynamics has done so far."""
 
     def end(self, status: str) -> None:
         """The run ends."""
@@ -145,26 +146,41 @@ class Quiet:
         left: Callable[[], int],
         pool: Mapping[str, Any],
         settled: Mapping[str, int],
+        underway: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0),
     ) -> None:
         """Keep it."""
-        self.state = {"waiting": waiting, "running": running, "left": left, "pool": pool, "settled": settled}
+        self.state = {
+            "waiting": waiting,
+            "running": running,
+            "left": left,
+            "pool": pool,
+            "settled": settled,
+            "underway": underway,
+        }
 
     def end(self, status: str) -> None:
         """Nothing to close."""
 
     def left_s(self) -> float | None:
-        """Return the estimated time left, seconds; None until a run has ended: nothing before it tells its cost."""
+        """Return the estimated time left, seconds; None until a run shows some work: nothing before tells its cost."""
         wall = time.monotonic() - self.begin
         mean = {s: self.seconds[s] / n for s, n in self.finished.items() if n}
-        open_ = {stage: count["asked"] - count["done"] for stage, count in self.counts.items()}
-        runs = self.state.get("left")
+        open_ = {stage: float(count["asked"] - count["done"]) for stage, count in self.counts.items()}
+        runs, underway = self.state.get("left"), self.state.get("underway")
         unasked = runs() if runs is not None else 0
-        if "simulate" not in mean and (unasked or open_.get("simulate", 0)):
-            return None
+        spent, done = underway() if underway is not None and open_.get("simulate", 0) else (0.0, 0.0)
+        busy = sum(self.seconds.values()) + spent
+        if "simulate" not in mean:
+            if done > 0.02:
+                mean["simulate"] = spent / done
+            elif unasked or open_.get("simulate", 0):
+                return None
+        if "simulate" in open_:
+            open_["simulate"] -= min(done, open_["simulate"])
         work = sum(mean.get(stage, 0.0) * n for stage, n in open_.items())
         work += (mean.get("simulate", 0.0) + mean.get("measure", 0.0)) * unasked
         places = int(self.state.get("pool", {}).get("workers", 1) or 1)
-        return estimate_left_s(work, sum(self.seconds.values()), wall, places)
+        return estimate_left_s(work, busy, wall, places)
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers of the moment."""

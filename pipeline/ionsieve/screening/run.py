@@ -12,7 +12,7 @@ from ionsieve.screening.driver import Driver, RunReport
 from ionsieve.screening.facts import facts
 from ionsieve.screening.funnel import FunnelSettings
 from ionsieve.screening.material import Material, freeze, live
-from ionsieve.screening.plan import Builders, Plan, Subject
+from ionsieve.screening.plan import Builders, Plan, Subject, Task
 from ionsieve.screening.pool import Pool, SerialPool
 from ionsieve.screening.progress import Progress, make_progress
 from ionsieve.screening.release import release_if_asked
@@ -258,6 +258,7 @@ def run_plan(
                             progress=told,
                             on_device=lambda stage: bool(table[stage].uses_device),
                             many=lambda stage: getattr(table[stage], "run_many", None) is not None,
+                            share_done=lambda task: _share_done(table, store.folder, task),
                         )
                         report = driver.run()
                         released = release_if_asked(store) if report.status == "finished" else []
@@ -274,6 +275,11 @@ def run_plan(
             raise AssertionError("unreachable")
         finally:
             store.close()
+
+
+def _share_done(table: Mapping[str, Any], folder: Path, task: Task) -> float:
+    look = getattr(table[task.stage], "share_done", None)
+    return 0.0 if look is None else float(look(task.request, folder / "scratch" / task.key))
 
 
 def _open_ledger(store: Store) -> None:

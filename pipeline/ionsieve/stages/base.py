@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from ionsieve.errors import BugError, TransientError
@@ -49,6 +50,8 @@ class Stage:
         For stages that do several requests in one forward pass: returns what each came to, in the order asked.
     libraries
         Modules that take seconds to load: a worker that has nothing to do yet loads them ahead.
+    share_done
+        What share of a request its scratch folder shows as done, for estimates of the time left.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Stage:
     uses_device: bool = False
     run_many: Callable[[Sequence[Request], Store, float | None], list[Record | None]] | None = None
     libraries: tuple[str, ...] = ()
+    share_done: Callable[[Request, Path], float] | None = None
 
 
 def input_key(request: Request, name: str) -> str:

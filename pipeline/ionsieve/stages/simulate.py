@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ionsieve.campaign import Campaign
@@ -236,4 +237,24 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
 
 
 LIBRARIES = ("torch", "ionsieve.dynamics.simulation")
-STAGE = Stage(NAME, PHYSICS, RunRecord, run, uses_device=True, run_many=run_many, libraries=LIBRARIES)
+
+
+def share_done(request: Request, scratch: Path) -> float:
+    """Return what share of a run's frames its journal holds."""
+    from ionsieve.trajectory.journal import count_frames
+
+    told = request.settings["dynamics"]
+    frames = float(told["produce_ps"]) * 1000.0 / float(told["frame_interval_fs"])
+    return min(1.0, count_frames(scratch / "trajectory.frames") / frames)
+
+
+STAGE = Stage(
+    NAME,
+    PHYSICS,
+    RunRecord,
+    run,
+    uses_device=True,
+    run_many=run_many,
+    libraries=LIBRARIES,
+    share_done=share_done,
+)

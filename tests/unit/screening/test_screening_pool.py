@@ -270,7 +270,14 @@ def test_no_time_is_promised_before_a_run_has_ended() -> None:
         progress.asked(stage)
     progress.done("relax", State.DONE, seconds=1.0, steps=0, ps=0.0)
     assert progress.left_s() is None  # a relaxation says nothing of the cost of a run
+    told = {"waiting": 0, "running": 2, "left": lambda: 0, "pool": {"workers": 1}, "settled": {}}
+    progress.update(**told, underway=lambda: (30.0, 0.5))  # half a run of the two in half a minute
+    early = progress.left_s()
+    assert early is not None
+    progress.update(**told, underway=lambda: (30.0, 1.0))
+    assert progress.left_s() < early  # type: ignore[operator]
     progress.done("simulate", State.DONE, seconds=10.0, steps=100, ps=0.2)
+    progress.update(**told)
     left = progress.left_s()
     assert left is not None
     assert left > 0
