@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from ionsieve import __version__
 from ionsieve.campaign import parse_campaign
 from ionsieve.cli.app import run as ionsieve
 from ionsieve.ranking import to_csv
 from ionsieve.report import load_results
 from ionsieve.report.exports import EXPORTS
+from ionsieve.report.methods import methods_view
 from ionsieve.report.serve import LivePage, make_server
 from ionsieve.screening import run_campaign
+from ionsieve.store import Store
 
 CAMPAIGN = """
 name: report-drill
@@ -53,6 +56,40 @@ def test_the_records_come_together(folder):
     sections = {row.section for row in results.ranking.rows}
     assert "failed" in sections  # the candidate that needs a larger cell
     assert sections & {"ranked", "bounded"}
+
+
+def test_an_amended_campaign_is_not_shown_as_the_one_before(folder, tmp_path, monkeypatch):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    monkeypatch.setattr("ionsieve.stages.fit.PHYSICS", 999)  # another version: its numbers are not in the folder
+    earlier = load_results(copy)
+    assert earlier.complete
+    assert "earlier version" in earlier.note
+    monkeypatch.undo()
+    hotter = CAMPAIGN.replace("[900, 1200]", "[1000, 1300]")
+    Store.create(copy, parse_campaign(hotter).model_dump(mode="json"), source=hotter, amend=True)
+    amended = load_results(copy)
+    assert not amended.complete
+    assert amended.note == ""
+    assert amended.estimates == ()
+    Store.create(copy, parse_campaign(CAMPAIGN).model_dump(mode="json"), source=CAMPAIGN, amend=True)
+    assert load_results(copy).complete
+    monkeypatch.setattr("ionsieve.stages.fit.PHYSICS", 999)
+    assert "earlier version" in load_results(copy).note  # the run said of which campaign it was
+
+
+def test_versions_are_those_of_the_records(folder, monkeypatch):
+    made = load_results(folder).versions
+    assert made["ionsieve"] == __version__
+    assert "numpy" in made
+    monkeypatch.setattr("ionsieve.report.gather.__version__", "99.9")
+    monkeypatch.setattr("ionsieve.report.gather.metadata.version", lambda name: "99.9")
+    later = load_results(folder)
+    assert later.versions == made
+    assert set(later.report_versions.values()) == {"99.9"}
+    shown = dict(methods_view(later).versions)
+    assert shown["records made with ionsieve"] == __version__
+    assert "ionsieve 99.9" in shown["report made with"]
 
 
 def test_report_writes_the_same_page_twice(folder, capsys):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from ionsieve.records import (
     CandidateEstimate,
     GeneratedCandidate,
     Measurement,
+    PotentialIdentity,
     Ranking,
     Record,
     RelaxedConfiguration,
@@ -33,7 +34,7 @@ R = TypeVar("R", bound=Record)
 
 _STAGES = ("generate", "sieve", "relax", "simulate", "measure", "fit")
 _PACKAGES = ("torch", "numpy", "scipy", "ase", "pymatgen", "chgnet", "mace-torch")
-_TOLD = ("n", "t", "kind", "key", "worker", "scheduler", "dashboard", "device")
+_TOLD = ("campaign", "n", "t", "kind", "key", "worker", "scheduler", "dashboard", "device")
 
 
 def gather(folder: Path) -> CampaignResults:
@@ -76,7 +77,8 @@ def gather(folder: Path) -> CampaignResults:
         estimates=tuple(sorted(_read(store, keys, "fit", CandidateEstimate), key=lambda e: e.candidate_id)),
         densities=_densities(store, ranking, _whole(runs, measurements), relaxed),
         potential=potential,
-        versions=_versions(),
+        versions=_versions(generated, potential),
+        report_versions=_installed(),
         cost=_cost(runs, relaxed),
         progress={name: len(keys.get(name, ())) for name in _STAGES},
         events=_events(store),
@@ -109,11 +111,29 @@ def _question(store: Store, campaign: Campaign) -> tuple[Request, bool, str]:
     stored = sorted(
         store.keys(rank.NAME), key=lambda key: (store.record_path(rank.NAME, key).stat().st_mtime_ns, key), reverse=True
     )
-    for key in stored[:1]:
+    others = _of_other_campaigns(store)
+    for key in [key for key in stored if key not in others][:1]:
         earlier = store.request(key)
         if earlier is not None and len(earlier.inputs.get("fit", ())) > len(request.inputs.get("fit", ())):
             return earlier, True, _EARLIER
     return request, False, ""
+
+
+def _of_other_campaigns(store: Store) -> set[str]:
+    """Return the rankings that were made of a campaign that stood in this folder before it was amended.
+
+    A run says in its first event of which campaign it is. Runs that do not say it are older: in a folder that was
+    amended nobody knows whose they are.
+    """
+    amended = (store.folder / "campaigns").is_dir()
+    mine: dict[str, bool] = dict.fromkeys(store.keys(rank.NAME), not amended)
+    now = not amended
+    for event in store.events.read():
+        if event.get("kind") == "started":
+            now = event["campaign"] == store.campaign_id if "campaign" in event else not amended
+        elif event.get("kind") == "finished" and event.get("stage") == rank.NAME:
+            mine[str(event.get("key"))] = now
+    return {key for key, own in mine.items() if not own}
 
 
 #: Candidates whose ion density is drawn: the first of the ranking, so that a page of hundreds stays small and quick.
@@ -148,7 +168,21 @@ def _name(record: RelaxedConfiguration) -> str:
     return record.configuration_id
 
 
-def _versions() -> dict[str, str]:
+def _versions(generated: Sequence[GeneratedCandidate], potential: PotentialIdentity | None) -> dict[str, str]:
+    """Return the software that made the records, as they say it; several versions where they differ."""
+    found: dict[str, set[str]] = {}
+    origins = [o for g in generated for o in (g.candidate.provenance, *(c.provenance for c in g.configurations))]
+    for origin in origins:
+        software = origin.get("software")
+        for name, version in software.items() if isinstance(software, Mapping) else ():
+            if version:
+                found.setdefault(str(name), set()).add(str(version))
+    if potential is not None and potential.version:
+        found[f"potential {potential.name}"] = {potential.version}
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+
+
+def _installed() -> dict[str, str]:
     found = {"ionsieve": __version__}
     for name in _PACKAGES:
         try:

@@ -105,7 +105,7 @@ def methods_view(results: CampaignResults) -> MethodsView:
     return MethodsView(
         paragraphs=tuple(paragraphs),
         identities=tuple(identities),
-        versions=tuple(sorted((str(k), str(v)) for k, v in results.versions.items())),
+        versions=_software(results),
         references=tuple(REFERENCES[k] for k in _cited(results, dict(results.versions))),
         reproduce=(
             "ionsieve run CAMPAIGN.yaml        # the frozen campaign lies in the results folder",
@@ -113,6 +113,15 @@ def methods_view(results: CampaignResults) -> MethodsView:
             "ionsieve report FOLDER",
         ),
     )
+
+
+def _software(results: CampaignResults) -> tuple[tuple[str, str], ...]:
+    """Return what made the records, then what this page is made with."""
+    made = sorted(
+        (f"records made with {k}", str(v)) for k, v in results.versions.items() if not k.startswith("potential ")
+    )
+    today = ", ".join(f"{k} {v}" for k, v in results.report_versions.items())
+    return (*made, *([("report made with", today)] if today else []))
 
 
 def _span(values: Sequence[float]) -> str:

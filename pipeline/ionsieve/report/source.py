@@ -70,7 +70,9 @@ class CampaignResults:
     campaign
         The frozen campaign as plain JSON types.
     versions
-        Name and version of the software that made the numbers.
+        Name and version of the software that made the records, as they say themselves.
+    report_versions
+        What is installed where the records are gathered: the report is made with it.
     cost
         What it took: ``device_hours``, ``simulated_ps``, ``runs`` and the like.
     progress
@@ -93,6 +95,7 @@ class CampaignResults:
     densities: Mapping[str, Density] = field(default_factory=dict)
     potential: PotentialIdentity | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    report_versions: Mapping[str, str] = field(default_factory=dict)
     cost: Mapping[str, float] = field(default_factory=dict)
     progress: Mapping[str, int] = field(default_factory=dict)
     events: tuple[Event, ...] = ()

@@ -65,6 +65,7 @@ class ReportView:
     title: str
     campaign: str
     description: str
+    version: str
     temperature_K: float
     complete: bool
     ranking: Ranking
@@ -105,6 +106,7 @@ def build_view(results: CampaignResults) -> ReportView:
         title=f"Solid electrolytes: {ranking.campaign or results.name}",
         campaign=ranking.campaign or results.name,
         description=str(results.campaign.get("description", "")),
+        version=results.report_versions.get("ionsieve", ""),
         temperature_K=ranking.target_temperature_K,
         complete=results.complete,
         ranking=ranking,
@@ -171,7 +173,9 @@ def _sigma_limits(ranking: Ranking) -> tuple[float, float]:
 def _figures(
     ranking: Ranking, estimates: Mapping[str, CandidateEstimate], comparisons: tuple[Comparison, ...]
 ) -> dict[str, Figure]:
-    leading = [row for row in ranking.rows if row.section == "ranked"][: max(5, min(ranking.top_k, 8))]
+    many = max(5, min(ranking.top_k, 8))
+    leading = [row for row in ranking.rows if row.section == "ranked"][:many]
+    leading = leading or [row for row in ranking.rows if row.section == "bounded"][:many]
     figures = (
         plots.forest(ranking),
         plots.tradeoff(ranking),

@@ -72,7 +72,7 @@ class Book:
 
     def open(self, run: str, place: Mapping[str, Any]) -> None:
         """Begin a run."""
-        self._store.events.append("started", {"run": run, **place})
+        self._store.events.append("started", {"run": run, "campaign": self._store.campaign_id, **place})
         self._store.ledger.put_meta("run", {"since": time.time(), **place})
 
     def close(self, run: str, status: str, signal: str) -> None:

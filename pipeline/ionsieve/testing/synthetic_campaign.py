@@ -285,7 +285,7 @@ def synthetic_campaign(n: int = 24, *, seed: int = 1, settings: RankingSettings 
         campaign={"name": "synthetic", "description": "Made-up numbers that show the page.", "seed": seed},
         candidates=tuple(candidates), configurations=tuple(configurations), descriptors=tuple(descriptors),
         relaxed=tuple(relaxed), runs=tuple(runs), measurements=tuple(measurements), estimates=tuple(estimates),
-        densities=densities, potential=POTENTIAL, versions={"ionsieve": __version__},
+        densities=densities, potential=POTENTIAL, versions={"ionsieve": __version__}, report_versions={"ionsieve": __version__},
         cost={"simulated_ps": sum(r.summary.length_ps for r in runs if r.summary), "runs": float(len(runs)), "device_hours": 3.2},
         progress={"done": len(runs), "waiting": 0},
         events=(Event("2026-01-01T00:00:00Z", "started", "campaign", "The campaign began."),),

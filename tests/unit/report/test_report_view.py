@@ -30,7 +30,7 @@ from ionsieve.report.text import (
 )
 from ionsieve.report.view import answer, as_json
 from ionsieve.testing.synthetic_campaign import synthetic_campaign
-from ionsieve.verdicts import Flag
+from ionsieve.verdicts import Flag, Verdict
 
 
 def test_every_candidate_has_a_page_and_every_row_a_section(view, results):
@@ -66,6 +66,22 @@ def test_the_forest_says_what_the_ranking_says(view, results):
     assert [row["candidate_id"] for row in figure.rows] == [r.candidate_id for r in ranked]
     assert figure.series[1].x == tuple(r.conductivity.value for r in ranked)
     assert figure.series[0].x_low == tuple(r.conductivity.low95 for r in ranked)
+
+
+def test_a_campaign_with_limits_only_says_so_and_draws_them(results):
+    limits = [e for e in results.estimates if e.conductivity.kind is Verdict.UPPER_LIMIT]
+    assert limits
+    ids = {e.candidate_id for e in limits}
+    candidates = tuple(c for c in results.candidates if c.candidate_id in ids)
+    ranking = rank(limits, candidates={c.candidate_id: c for c in candidates})
+    bounded = build_view(replace(results, ranking=ranking, candidates=candidates, estimates=tuple(limits)))
+    drawn = [s for s in bounded.figures["arrhenius-overview"].series if s.kind == "limit"]
+    assert drawn
+    at = {round(1000 / T, 6) for e in limits for T, p in e.conductivity_points if p.kind is Verdict.UPPER_LIMIT}
+    assert at & {round(x, 6) for s in drawn for x in s.x}
+    page = html(bounded)
+    assert "upper limits only, drawn at their temperatures" in page
+    assert "Nothing has been measured yet" not in page
 
 
 def test_the_arrhenius_line_passes_the_conductivity_at_the_temperature_of_use(results):

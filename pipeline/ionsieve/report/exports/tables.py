@@ -73,6 +73,7 @@ def json_schema() -> dict[str, Any]:
             "version": {"const": FORMAT_VERSION},
             "campaign": {"type": "object"},
             "versions": {"type": "object", "additionalProperties": {"type": "string"}},
+            "report_versions": {"type": "object", "additionalProperties": {"type": "string"}},
             "quantities": {"type": "object"},
             **parts,
         },
@@ -99,6 +100,7 @@ def write_json(results: CampaignResults, chosen: Sequence[Chosen], path: Path) -
         "generator": f"ionsieve {__version__}",
         "campaign": dict(results.campaign),
         "versions": dict(results.versions),
+        "report_versions": dict(results.report_versions),
         "quantities": {
             key: {"symbol": q.symbol, "unit": q.unit, "meaning": q.meaning} for key, q in QUANTITIES.items()
         },
