@@ -39,8 +39,10 @@ def register(app: typer.Typer) -> None:
 
         from ionsieve.campaign import load_campaign, located
         from ionsieve.generate import expand, export
+        from ionsieve.generate.exporting import export_folder
         from ionsieve.records import GeneratedCandidate
 
+        export_folder(out)
         plan = load_campaign(campaign)
         with located(campaign):
             candidates = expand(plan.generate)

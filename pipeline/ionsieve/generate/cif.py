@@ -46,7 +46,7 @@ class CifStructure:
 
 
 def read_cif(path: Path) -> CifStructure:
-    """Read the first structure of a CIF.
+    """Read the first structure of a CIF; data blocks after it are not looked at.
 
     Raises
     ------
@@ -56,14 +56,27 @@ def read_cif(path: Path) -> CifStructure:
     items, loops = _parse(path)
     where = str(path)
     try:
-        lengths = [_number(items[f"_cell_length_{k}"]) for k in "abc"]
-        angles = [_number(items[f"_cell_angle_{k}"]) for k in ("alpha", "beta", "gamma")]
+        lengths, angles = (
+            [_number(items[key], where, key) for key in keys]
+            for keys in (
+                [f"_cell_length_{k}" for k in "abc"],
+                [f"_cell_angle_{k}" for k in ("alpha", "beta", "gamma")],
+            )
+        )
     except KeyError as error:
         raise InputError(f"the CIF lacks {error.args[0]}", where=where) from None
     rotations, translations = _operations(items, loops, where)
     table = next((t for t in loops if "_atom_site_fract_x" in t), None)
     if table is None:
         raise InputError("the CIF has no atom sites with fractional coordinates", where=where, key="_atom_site_fract_x")
+
+    def coordinate(axis: str, i: int) -> float:
+        name = f"_atom_site_fract_{axis}"
+        if name not in table:
+            raise InputError(f"the CIF lacks {name}", where=where, key=name)
+        label = _column(table, ("_atom_site_label",), i, "")
+        return _number(table[name][i], where, f"{name}, row {i + 1}" + (f" ({label})" if label else ""))
+
     rows = []
     for i in range(len(table["_atom_site_fract_x"])):
         symbol = _column(table, ("_atom_site_type_symbol", "_atom_site_label"), i, "")
@@ -76,12 +89,10 @@ def read_cif(path: Path) -> CifStructure:
                 label=_column(table, ("_atom_site_label",), i, f"{element}{i + 1}"),
                 element=element,
                 charge=int(digits or 1) * (1 if sign == "+" else -1) if sign else None,
-                xyz=(
-                    _number(table["_atom_site_fract_x"][i]),
-                    _number(table["_atom_site_fract_y"][i]),
-                    _number(table["_atom_site_fract_z"][i]),
+                xyz=(coordinate("x", i), coordinate("y", i), coordinate("z", i)),
+                occupancy=_number(
+                    _column(table, ("_atom_site_occupancy",), i, "1"), where, f"_atom_site_occupancy, row {i + 1}"
                 ),
-                occupancy=_number(_column(table, ("_atom_site_occupancy",), i, "1")),
                 wyckoff=_column(table, ("_atom_site_Wyckoff_symbol", "_atom_site_wyckoff_symbol"), i, ""),
             )
         )
@@ -99,6 +110,10 @@ def _parse(path: Path) -> tuple[dict[str, str], list[dict[str, list[str]]]]:
     i = 0
     while i < len(tokens):
         quoted, word = tokens[i]
+        if not quoted and word.lower().startswith("data_") and any("_atom_site_fract_x" in t for t in loops):
+            break
+        if not quoted and word.lower().startswith("data_"):  # a block without sites, like the text of a paper
+            items, loops = {}, []
         if quoted or not (word.startswith("_") or word.lower() == "loop_"):
             i += 1
             continue
@@ -128,12 +143,12 @@ def _column(table: dict[str, list[str]], names: tuple[str, ...], i: int, default
     return next((table[n][i] for n in names if n in table), default)
 
 
-def _number(text: str) -> float:
+def _number(text: str, where: str, key: str) -> float:
     bare = re.sub(r"\(\d+\)$", "", text)
     try:
         return float(bare)
     except ValueError:
-        raise InputError(f"{text!r} is no number", expected="a number in the CIF") from None
+        raise InputError(f"{text!r} is no number", where=where, key=key, expected="a number in the CIF") from None
 
 
 def _cell(lengths: list[float], angles: list[float]) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ __all__ = ["configure"]
 
 
 def configure(
-    candidate: Candidate, settings: GenerateSettings, *, seed: int, library: Sequence[str | Path] = ()
+    candidate: Candidate, settings: GenerateSettings, *, seed: int, library: Sequence[str | Path] | str | Path = ()
 ) -> tuple[Candidate, tuple[Configuration, ...]]:
     """Order a candidate and check what comes out.
 
@@ -35,6 +35,8 @@ def configure(
     ----------
     candidate
         From `expand`. A refused one comes back unchanged, without configurations.
+    library
+        Further folder or folders with prototypes, searched after `settings.library`.
     seed
         The campaign's seed; `settings.ordering.seed` overrides it. Streams are keyed by it and by the candidate's
         content, so that a candidate gets the same structures in any campaign, alone or among others.
@@ -51,7 +53,8 @@ def configure(
     """
     if candidate.outcome is not Outcome.COMPLETED:
         return candidate, ()
-    prototype = _prototype_of(candidate, [*settings.library, *library])
+    extra = [library] if isinstance(library, str | Path) else list(library)
+    prototype = _prototype_of(candidate, [*settings.library, *extra])
     plan, spec = candidate.provenance["plan"], candidate.provenance["spec"]
     table = site_table(prototype, np.array(plan["matrix_of_primitive"], dtype=np.int64))
     problem = build_problem(candidate, table)

@@ -14,16 +14,16 @@ import numpy as np
 from ionsieve.errors import InputError, Problems
 from ionsieve.generate.compensation import NotBalanced, compensate
 from ionsieve.generate.composition_checks import composition_checks
-from ionsieve.generate.formula import flatten, format_formula, group_hint
+from ionsieve.generate.formula import flatten, format_formula, group_hint, parse_formula
 from ionsieve.generate.grid import grid_changes
 from ionsieve.generate.groups import GROUPS
-from ionsieve.generate.prototypes import Prototype, load, names
+from ionsieve.generate.prototypes import Prototype, find, is_file_name, load, names
 from ionsieve.generate.provenance import software_versions, spec_sha256
 from ionsieve.generate.scaling import cell_scale
 from ionsieve.generate.settings import GenerateSettings, Recipe
 from ionsieve.generate.solve import NoPrototype, solve_formula
 from ionsieve.generate.supercells import NotRealisable, Plan, realise
-from ionsieve.generate.targets import INTERSTITIAL, MOBILE, Substitution, Target, base_target, substitute
+from ionsieve.generate.targets import INTERSTITIAL, MOBILE, Substitution, Target, base_target, check_charges, substitute
 from ionsieve.records.candidate import Candidate, SiteChange
 from ionsieve.verdicts import Outcome
 
@@ -108,11 +108,14 @@ def _candidates_of(recipe: Recipe, settings: GenerateSettings, folders: Sequence
     if recipe.formula is not None:
         yield from _from_formula(recipe, folders, settings)
     elif recipe.grid is not None:
-        for prototype, changes in grid_changes(recipe.grid, folders, recipe.oxidation_states):
+        for prototype, changes in grid_changes(
+            recipe.grid, folders, recipe.oxidation_states, settings.compensation_of(recipe).dopant
+        ):
             yield _candidate(prototype, changes, recipe, settings)
     else:
         assert recipe.prototype is not None
         prototype = load(recipe.prototype, folders)
+        _check_substitutions(prototype, recipe, settings)
         slots = [
             [(host, dopant, level) for level in levels]
             for host, dopants in (recipe.substitute or {}).items()
@@ -123,8 +126,37 @@ def _candidates_of(recipe: Recipe, settings: GenerateSettings, folders: Sequence
             yield _candidate(prototype, changes, recipe, settings)
 
 
+def _check_substitutions(prototype: Prototype, recipe: Recipe, settings: GenerateSettings) -> None:
+    """Try every substitution alone, so that all that is wrong with a recipe is told at once.
+
+    Raises
+    ------
+    ProblemsError
+        With one problem for each that cannot be made.
+    """
+    wanted = recipe.substitute or {}
+    dopants = [d for row in wanted.values() for d in row]
+    balancing = settings.compensation_of(recipe).dopant
+    check_charges(recipe.oxidation_states, (*prototype.charges, *dopants, *([balancing] if balancing else [])),
+                  [prototype])  # fmt: skip
+    problems = Problems()
+    for host, row in wanted.items():
+        for dopant, levels in row.items():
+            try:
+                target = base_target(prototype, recipe.oxidation_states)
+                substitute(target, Substitution(host, dopant, max(levels)), recipe.oxidation_states)
+            except InputError as error:
+                problems.found.extend(getattr(error, "problems", (error.problem,)))
+    problems.throw()
+
+
 def _from_formula(recipe: Recipe, folders: Sequence[str | Path], settings: GenerateSettings) -> Iterator[Candidate]:
     assert recipe.formula is not None
+    if recipe.oxidation_states:
+        named = [load(recipe.prototype, folders)] if recipe.prototype else []
+        held = parse_formula(recipe.formula)
+        own = [s for p in named for s in p.charges]
+        check_charges(recipe.oxidation_states, dict.fromkeys((*held, *flatten(held), *own)), named)
     try:
         target = solve_formula(recipe.formula, recipe.prototype, folders, recipe.oxidation_states)
     except NoPrototype as error:
@@ -155,7 +187,7 @@ def _candidate(
     recipe: Recipe,
     settings: GenerateSettings,
 ) -> Candidate:
-    target = base_target(prototype)
+    target = base_target(prototype, recipe.oxidation_states)
     for change in changes:
         substitute(target, change, recipe.oxidation_states)
     return _finish(target, recipe, settings, stated=False)
@@ -249,9 +281,7 @@ def _record(
         "spec_sha256": spec_sha256(spec),
         "prototype": {
             "name": prototype.name,
-            "location": recipe.prototype
-            if recipe.prototype and recipe.prototype.endswith((".yaml", ".yml", ".cif"))
-            else "",
+            "location": prototype.location if _given_as_file(prototype, recipe) else "",
             "sha256": prototype.sha256,
             "source": prototype.source,
             "doi": prototype.doi,
@@ -277,6 +307,7 @@ def _record(
             "primitive_in_conventional": prototype.primitive.tolist(),
             "counts": plan.counts.by_sublattice,
             "worst_species": plan.counts.worst,
+            "site_deviation": plan.counts.site_deviation,
             "alternatives": plan.alternatives,
         }
         matrix = np.round(rows).astype(int).tolist() if whole else plan.matrix.tolist()
@@ -311,6 +342,12 @@ def _record(
         provenance=provenance,
         **realised,
     )
+
+
+def _given_as_file(prototype: Prototype, recipe: Recipe) -> bool:
+    """Whether the recipe, or its grid, names the prototype by path: then no library folder holds it."""
+    given = (recipe.prototype, *(recipe.grid.prototypes if recipe.grid else ()))
+    return any(name and is_file_name(name) and str(find(name)) == prototype.location for name in given)
 
 
 def _identity(

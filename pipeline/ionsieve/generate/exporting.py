@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from ionsieve.errors import InputError
 from ionsieve.records.candidate import Candidate, Configuration, GeneratedCandidate
 from ionsieve.records.structure import CrystalStructure
 
-__all__ = ["CANDIDATE_COLUMNS", "candidate_row", "cif_text", "export", "extxyz_text", "poscar_text"]
+__all__ = ["CANDIDATE_COLUMNS", "candidate_row", "cif_text", "export", "export_folder", "extxyz_text", "poscar_text"]
 
 CANDIDATE_COLUMNS = (
     "candidate_id",
@@ -42,12 +44,26 @@ CANDIDATE_COLUMNS = (
 def export(generated: Iterable[GeneratedCandidate], folder: str | Path) -> Path:
     """Write every structure as CIF, POSCAR (``.vasp``) and extxyz, every record as JSON, and the table of candidates.
 
+    Files of candidates that an earlier export wrote here and this one does not make are removed; nothing else is.
+
     Returns
     -------
     Path
         The table, ``candidates.csv``.
+
+    Raises
+    ------
+    InputError
+        When `folder` is a file.
     """
-    root = Path(folder)
+    root = export_folder(folder)
+    earlier = _files_of_earlier(root)
+    written: set[Path] = set()
+
+    def write(path: Path, text: str) -> None:
+        _write(path, text)
+        written.add(path)
+
     (root / "structures").mkdir(parents=True, exist_ok=True)
     (root / "records").mkdir(exist_ok=True)
     table = io.StringIO()
@@ -56,14 +72,45 @@ def export(generated: Iterable[GeneratedCandidate], folder: str | Path) -> Path:
     for item in generated:
         for c in item.configurations:
             stem = root / "structures" / c.configuration_id
-            _write(stem.with_name(stem.name + ".cif"), cif_text(c, item.candidate))
-            _write(stem.with_name(stem.name + ".vasp"), poscar_text(c.structure, c.configuration_id))
-            _write(stem.with_name(stem.name + ".extxyz"), extxyz_text(c, item.candidate))
-        _write(root / "records" / f"{item.candidate.candidate_id}.json", item.to_json())
+            write(stem.with_name(stem.name + ".cif"), cif_text(c, item.candidate))
+            write(stem.with_name(stem.name + ".vasp"), poscar_text(c.structure, c.configuration_id))
+            write(stem.with_name(stem.name + ".extxyz"), extxyz_text(c, item.candidate))
+        write(root / "records" / f"{item.candidate.candidate_id}.json", item.to_json())
         writer.writerow(candidate_row(item.candidate, item.configurations))
     path = root / "candidates.csv"
     _write(path, table.getvalue())
+    for stale in earlier - written:
+        stale.unlink(missing_ok=True)
     return path
+
+
+def export_folder(folder: str | Path) -> Path:
+    """Return the folder as a path; to be asked before the work is done.
+
+    Raises
+    ------
+    InputError
+        When it, or a folder above it, is a file.
+    """
+    root = Path(folder)
+    for path in (root, *root.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise InputError("this is a file, not a folder", where=str(path), key="--out", remedy="name a folder")
+            break
+    return root
+
+
+def _files_of_earlier(root: Path) -> set[Path]:
+    """Files of the candidates that the table of an earlier export in this folder lists."""
+    table = root / "candidates.csv"
+    if not table.is_file():
+        return set()
+    with table.open(encoding="utf-8", newline="") as stream:
+        names = {row.get("candidate_id") or "" for row in csv.DictReader(stream)} - {""}
+    own = re.compile(r"(.+)--c\d+\.(?:cif|vasp|extxyz)")
+    structures = {p for p in (root / "structures").glob("*") if (m := own.fullmatch(p.name)) and m[1] in names}
+    return structures | {p for p in (root / "records").glob("*.json") if p.stem in names}
 
 
 def candidate_row(candidate: Candidate, configurations: tuple[Configuration, ...] = ()) -> dict[str, str]:
@@ -169,6 +216,8 @@ def _write(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
+        os.umask(mask := os.umask(0))  # mkstemp makes files for their owner alone
+        Path(temporary).chmod(0o666 & ~mask)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from ionsieve.errors import InputError, nearest
 from ionsieve.generate.ions import radius_mismatch
 from ionsieve.generate.prototypes import Prototype, load, names
 from ionsieve.generate.settings import GridSettings
-from ionsieve.generate.targets import Substitution, base_target, charge_of
+from ionsieve.generate.targets import Substitution, base_target, charge_of, check_charges
 
 __all__ = ["grid_changes"]
 
@@ -18,7 +19,7 @@ DEFAULT_MISMATCH = 0.30
 
 
 def grid_changes(
-    grid: GridSettings, folders: Sequence[str | Path], overrides: Mapping[str, int]
+    grid: GridSettings, folders: Sequence[str | Path], overrides: Mapping[str, int], balancing: str | None = None
 ) -> Iterator[tuple[Prototype, list[Substitution]]]:
     """Yield prototype and substitution (none for the undoped reference) for every point of the grid.
 
@@ -42,10 +43,15 @@ def grid_changes(
                 expected=", ".join(sorted(hosts_known)),
                 remedy=f"did you mean {close!r}?" if close else "",
             )
+    dopants = [*grid.dopants, *(x for p in prototypes for d in p.dopable for x in d.dopants)]
+    known = [*(x for p in prototypes for x in p.charges), *dopants, *([balancing] if balancing else [])]
+    check_charges(overrides, known, prototypes)
     for prototype in prototypes:
         if grid.include_undoped:
             yield prototype, []
-        for host, labels, dopant in _points(prototype, grid, overrides):
+        points = list(_points(prototype, grid, overrides))
+        often = Counter((host, dopant) for host, _, dopant in points)
+        for host, labels, dopant in points:
             capacity = sum(
                 prototype.site(x).occupancy.get(host, 0.0) * prototype.per_formula_unit(prototype.site(x))
                 for x in labels
@@ -53,7 +59,16 @@ def grid_changes(
             for level in grid.levels:
                 amount = level * capacity if grid.levels_are == "site_fraction" else level
                 if 0 < amount <= capacity + 1e-6:
-                    yield prototype, [Substitution(host, dopant, round(amount, 10), labels)]
+                    # of several places for one exchange, each is told by its label
+                    name = _label_for(prototype, host, labels) if often[host, dopant] > 1 else host
+                    yield prototype, [Substitution(name, dopant, round(amount, 10), labels)]
+
+
+def _label_for(prototype: Prototype, host: str, labels: tuple[str, ...]) -> str:
+    """The one site's label where it means this host, else the host."""
+    occupancy = prototype.site(labels[0]).occupancy
+    main = max(occupancy, key=lambda s: (occupancy[s], s))
+    return labels[0] if len(labels) == 1 and main == host else host
 
 
 def _prototypes(grid: GridSettings, folders: Sequence[str | Path]) -> list[Prototype]:
@@ -77,9 +92,9 @@ def _prototypes(grid: GridSettings, folders: Sequence[str | Path]) -> list[Proto
 def _points(
     prototype: Prototype, grid: GridSettings, overrides: Mapping[str, int]
 ) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Yield (host species, labels, dopant), each once."""
-    target = base_target(prototype)
-    done = set()
+    """Yield (host species, labels, dopant); labels that were met together are not taken again one by one."""
+    target = base_target(prototype, overrides)
+    done: dict[tuple[str, str], set[str]] = {}
     entries = [(d.label, d.sites, tuple(d.dopants), d.coordination) for d in prototype.dopable]
     if grid.unlisted:
         entries += [(s.label, (s.label,), (), "") for s in prototype.sites if not s.interstitial]
@@ -91,7 +106,7 @@ def _points(
             labels = tuple(x for x in sites if host in prototype.site(x).occupancy)
             dopants = grid.dopants or listed
             for dopant in dopants:
-                if dopant == host or dopant in grid.exclude or (host, dopant) in done:
+                if dopant == host or dopant in grid.exclude or set(labels) <= done.get((host, dopant), set()):
                     continue
                 if not grid.unlisted and dopant not in listed:
                     continue
@@ -105,5 +120,5 @@ def _points(
                 mismatch = radius_mismatch(dopant, charge, host, target.charges[host], n)
                 if limit is not None and mismatch is not None and abs(mismatch) > limit:
                     continue
-                done.add((host, dopant))
+                done.setdefault((host, dopant), set()).update(labels)
                 yield host, labels, dopant

@@ -23,7 +23,15 @@ Stream = Callable[..., np.random.Generator]
 
 @dataclass(frozen=True)
 class Ordered:
-    """One distinct ordering: species index of each active site, its energy, and how often it was met."""
+    """One distinct ordering.
+
+    Attributes
+    ----------
+    state
+        Species index of each active site.
+    degeneracy
+        When all arrangements were enumerated, how many are equivalent to it by symmetry; else how often it was met.
+    """
 
     state: Ints
     energy_eV: float
@@ -73,7 +81,12 @@ def _lowest(problem: OrderingProblem, settings: OrderingSettings, stream: Stream
     if problem.log_arrangements() <= math.log(max(settings.enumerate_below, 1)):
         states = enumerate_states(problem)
         found = _distinct(
-            problem, states, settings.n_configurations, f"best of all {len(states)} arrangements", ranked=True
+            problem,
+            states,
+            settings.n_configurations,
+            f"best of all {len(states)} arrangements",
+            ranked=True,
+            complete=True,
         )
         if found:
             return found
@@ -135,8 +148,30 @@ def _neighbours(problem: OrderingProblem, state: Ints) -> Ints:
     return out
 
 
-def _distinct(problem: OrderingProblem, states: Ints, wanted: int, how: str, *, ranked: bool) -> list[Ordered]:
-    """Merge equivalent states; those without clashes first, then by energy when ranked."""
+def _thinned(rank: Ints, clashes: Ints, energy: NDArray[np.float64]) -> Ints:
+    """Of each group of equal clashes and energy at most `MAX_COMPARED`, drawn evenly over the enumeration."""
+    level = np.stack([clashes[rank].astype(float), energy[rank]], axis=1)
+    edges = np.flatnonzero(np.any(level[1:] != level[:-1], axis=1)) + 1
+    picked = [
+        group if len(group) <= MAX_COMPARED else group[np.linspace(0, len(group) - 1, MAX_COMPARED).astype(np.int64)]
+        for group in np.split(rank, edges)
+    ]
+    return np.concatenate(picked)
+
+
+def _orbit(problem: OrderingProblem, state: Ints) -> int:
+    """How many states are equivalent to this one: the order of the group over that of its stabiliser."""
+    fixed = (state[problem.permutations] == state).all(axis=1)
+    return len(problem.permutations) // int(fixed.sum())
+
+
+def _distinct(
+    problem: OrderingProblem, states: Ints, wanted: int, how: str, *, ranked: bool, complete: bool = False
+) -> list[Ordered]:
+    """Merge equivalent states; those without clashes first, then by energy when ranked.
+
+    `complete` says that `states` are all there are: degeneracies are then orders of orbits.
+    """
     if len(states) == 0:
         return []
     unique, first, counts = np.unique(states, axis=0, return_index=True, return_counts=True)
@@ -144,6 +179,8 @@ def _distinct(problem: OrderingProblem, states: Ints, wanted: int, how: str, *, 
     clashes = problem.clashes(unique)
     least = int(clashes.min())
     rank = np.lexsort((first, energy, clashes)) if ranked else np.lexsort((first, clashes))
+    if complete:
+        rank = _thinned(rank, clashes, energy)
     found: dict[bytes, Ordered] = {}
     for compared, k in enumerate(rank):
         if clashes[k] > least or compared >= MAX_COMPARED:
@@ -152,10 +189,14 @@ def _distinct(problem: OrderingProblem, states: Ints, wanted: int, how: str, *, 
             break
         key, state = problem.canonical(unique[k])
         if key in found:
+            if complete:
+                continue
             old = found[key]
             found[key] = Ordered(old.state, old.energy_eV, old.clashes, old.degeneracy + int(counts[k]), old.how)
         elif len(found) < wanted or ranked:
-            found[key] = Ordered(state, float(energy[k]), int(clashes[k]), int(counts[k]), how)
+            found[key] = Ordered(
+                state, float(energy[k]), int(clashes[k]), _orbit(problem, state) if complete else int(counts[k]), how
+            )
     items = list(found.values())
     if ranked:
         # orderings that electrostatics cannot tell apart (isovalent ions): the most numerous, hence most random, first

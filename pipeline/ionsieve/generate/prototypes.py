@@ -21,7 +21,7 @@ from ionsieve.generate.ions import EXCLUSION_A, EXCLUSION_OTHER_A
 from ionsieve.generate.lattice import primitive_vectors
 from ionsieve.resources import data_folder
 
-__all__ = ["Dopable", "Prototype", "Site", "find", "load", "names", "validate"]
+__all__ = ["Dopable", "Prototype", "Site", "find", "is_file_name", "load", "names", "validate"]
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,11 @@ def names(library: Sequence[str | Path] = ()) -> list[str]:
     return sorted(found)
 
 
+def is_file_name(name: str) -> bool:
+    """Whether a prototype is given by the path of its YAML or CIF."""
+    return name.endswith((".yaml", ".yml", ".cif"))
+
+
 def find(name: str | Path, library: Sequence[str | Path] = ()) -> Path:
     """Return the YAML file of a prototype: a path (YAML or CIF), or a name.
 
@@ -157,7 +162,7 @@ def find(name: str | Path, library: Sequence[str | Path] = ()) -> Path:
         When there is none; the nearest name is suggested.
     """
     text = str(name)
-    if text.endswith((".yaml", ".yml", ".cif")):
+    if is_file_name(text):
         path = Path(text) if Path(text).suffix != ".cif" else Path(text).with_suffix(".yaml")
         if path.is_file():
             return path

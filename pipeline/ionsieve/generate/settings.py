@@ -38,11 +38,17 @@ class LevelRange(Frozen):
     def _ordered(self) -> Self:
         if self.stop < self.start:
             raise ValueError(f"'to' ({self.stop:g}) lies below 'from' ({self.start:g})")
+        steps = (self.stop - self.start) / self.step
+        if abs(steps - round(steps)) > 1e-6:
+            raise ValueError(
+                f"steps of {self.step:g} from {self.start:g} do not reach {self.stop:g}: the last would be "
+                f"{self.values()[-1]:g}; choose `to` or `step` so that they meet, or list the amounts"
+            )
         return self
 
     def values(self) -> tuple[float, ...]:
         """The amounts, rounded to ten digits so that 0.1 + 0.2 is 0.3."""
-        count = int((self.stop - self.start) / self.step + 1e-9) + 1
+        count = int((self.stop - self.start) / self.step + 1e-6) + 1
         return tuple(round(self.start + i * self.step, 10) for i in range(count))
 
 
@@ -117,7 +123,10 @@ class SupercellSettings(Frozen):
     )
     max_atoms: int = Field(500, ge=4, le=20000, description="largest number of atoms in a cell")
     min_mobile_ions: int = Field(
-        8, ge=1, description="fewest mobile ions in a cell: fewer give no statistics of their motion"
+        8,
+        ge=1,
+        description="fewest mobile ions in a cell that is searched: fewer give no statistics of their motion; an "
+        "explicit `matrix` needs one",
     )
     composition_tolerance: float = Field(
         0.02, ge=0, lt=1, description="largest relative deviation of any element's amount from its target"
@@ -258,6 +267,8 @@ class Recipe(Frozen):
         elif self.formula is not None:
             if self.substitute:
                 raise ValueError("`formula` already says what is substituted; leave `substitute` out")
+            if self.compensation is not None:
+                raise ValueError("`formula` is taken as written, neutral or not; leave `compensation` out")
         elif self.prototype is None:
             raise ValueError("a recipe needs one of `formula`, `prototype` or `grid`")
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,8 @@ class _Solution:
         Why a chemist would not call the result this prototype any more; empty when he would.
     possible
         Whether the mobile ions fit on the sites at all.
+    stated
+        The formula as written, a formula unit of the prototype.
     """
 
     cost: float
@@ -59,6 +62,7 @@ class _Solution:
     mobile_amount: float
     objection: str
     possible: bool
+    stated: dict[str, float]
 
 
 def solve_formula(
@@ -122,7 +126,7 @@ def solve_formula(
 def _solve_on(text: str, prototype: Prototype, overrides: Mapping[str, int]) -> _Solution:
     groups = [s for s in prototype.charges if s in GROUPS]
     wanted = parse_formula(text, groups=groups)
-    base = base_target(prototype)
+    base = base_target(prototype, overrides)
     own = base.composition
     if not groups and set(wanted) - set(flatten(wanted)) and not set(flatten(wanted)) - set(flatten(own)):
         wanted = flatten(wanted)
@@ -132,24 +136,29 @@ def _solve_on(text: str, prototype: Prototype, overrides: Mapping[str, int]) -> 
             charges[species] = charge_of(species, prototype, overrides)
         except InputError as error:
             raise NoPrototype(f"{text}: {error.problem.message}") from None
-    anions, own_anions = (
-        sum(a for s, a in c.items() if q[s] < 0) for c, q in ((wanted, charges), (own, prototype.charges))
-    )
+    anions, own_anions = (sum(a for s, a in c.items() if q[s] < 0) for c, q in ((wanted, charges), (own, base.charges)))
     if anions <= 0:
         raise NoPrototype(f"{text} has no anion of {prototype.name}")
     scale = own_anions / anions
     wanted = {s: a * scale for s, a in wanted.items()}
     ion, swap = _mobile_ion(text, wanted, own, prototype, charges)
+    stated = dict(wanted)
     mobile_amount = wanted.pop(ion)
     z = charges[ion]
     own_mobile = own_mobile_amount = own.pop(prototype.mobile_ion)
-    if ion == prototype.mobile_ion and abs(mobile_amount - own_mobile) <= ROUNDING * own_mobile:
+    # what is no part of the prototype was put in on purpose, however little: nothing as large is a rounding
+    fresh = min((a for s, a in wanted.items() if s not in own), default=math.inf)
+    if ion == prototype.mobile_ion and abs(mobile_amount - own_mobile) <= min(ROUNDING * own_mobile, 0.5 * fresh):
         mobile_amount = own_mobile
     elif swap:
-        own_mobile *= prototype.mobile_charge / z
+        own_mobile *= base.charges[prototype.mobile_ion] / z
     excess = {s: wanted.get(s, 0.0) - own.get(s, 0.0) for s in {**wanted, **own}}
-    excess = {s: d for s, d in excess.items() if abs(d) > max(1e-6, ROUNDING * min(own.get(s, math.inf), 1.0))}
-    changes = _assign(text, base, excess, charges)
+    excess = {
+        s: d
+        for s, d in excess.items()
+        if abs(d) > (max(1e-6, min(ROUNDING * min(own[s], 1.0), 0.5 * fresh)) if s in own else 1e-6)
+    }
+    changes = _assign(text, base, excess, charges, fixed={s for s in wanted if s not in own})
     room = room_for_mobile(base) + own_mobile_amount - sum(c.amount for c in changes if c.host == prototype.mobile_ion)
     cost = exchange_cost(base, changes, charges) + 0.2 * abs(mobile_amount - own_mobile) / own_mobile
     if swap:
@@ -161,7 +170,7 @@ def _solve_on(text: str, prototype: Prototype, overrides: Mapping[str, int]) -> 
         else f"{text} holds {mobile_amount:.4g} {ion} a formula unit of {prototype.formula}, and {prototype.name} "
         f"has room for {max(room, 0.0):.4g}{known_sites(prototype)}"
     )
-    return _Solution(cost, prototype, changes, ion, round(mobile_amount, 8), found, possible)
+    return _Solution(cost, prototype, changes, ion, round(mobile_amount, 8), found, possible, stated)
 
 
 def _mobile_ion(
@@ -176,9 +185,12 @@ def _mobile_ion(
 
 
 def _assign(
-    text: str, base: Target, excess: Mapping[str, float], charges: Mapping[str, int]
+    text: str, base: Target, excess: Mapping[str, float], charges: Mapping[str, int], fixed: AbstractSet[str]
 ) -> tuple[Substitution, ...]:
-    """Distribute what is too much over what is too little: cheapest by charge, radius and lists."""
+    """Distribute what is too much over what is too little: cheapest by charge, radius and lists.
+
+    The amounts of the `fixed` species are kept to the letter.
+    """
     prototype = base.prototype
     hosts = {s: -d for s, d in excess.items() if d < 0}
     dopants = {s: d for s, d in excess.items() if d > 0}
@@ -189,10 +201,10 @@ def _assign(
     ion = prototype.mobile_ion
     for dopant in dopants:
         for host in (*hosts, ion):
-            if charges[dopant] * prototype.charges[host] < 0:
+            if charges[dopant] * base.charges[host] < 0:
                 continue
             known = (dopant, host) in listed
-            cost = ion_cost(dopant, charges[dopant], host, prototype.charges[host], listed=known)
+            cost = ion_cost(dopant, charges[dopant], host, base.charges[host], listed=known)
             pairs.append((dopant, host))
             costs.append(cost + (0.4 if host == ion else 0.0))
     rows, right = [], []
@@ -207,10 +219,11 @@ def _assign(
     solution = linprog(costs, A_eq=rows, b_eq=right, method="highs")
     if not solution.success:
         # printed formulas are rounded: allow the sums to differ by half a percent of an atom
+        play = np.array([0.0 if s in fixed else 0.006 for s in (*dopants, *hosts)])
         slack = linprog(
             costs,
             A_ub=np.vstack([rows, -np.array(rows)]),
-            b_ub=np.concatenate([np.array(right) + 0.006, 0.006 - np.array(right)]),
+            b_ub=np.concatenate([np.array(right) + play, play - np.array(right)]),
             method="highs",
         )
         if not slack.success:
@@ -230,7 +243,8 @@ def _unmatched(text: str, prototype: Prototype, hosts: Mapping[str, float], dopa
 
 
 def _target_of(text: str, solution: _Solution, overrides: Mapping[str, int]) -> Target:
-    target = base_target(solution.prototype)
+    target = base_target(solution.prototype, overrides)
+    target.stated = dict(solution.stated)
     ion = solution.mobile_ion
     if ion != target.mobile_ion:
         _swap_mobile_ion(target, ion, overrides)

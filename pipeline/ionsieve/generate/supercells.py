@@ -6,6 +6,7 @@ import itertools
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from ionsieve.generate.lattice import best_superlattices, densest_image_distance
 from ionsieve.generate.packing import capacity
 from ionsieve.generate.prototypes import Prototype
 from ionsieve.generate.settings import SupercellSettings
-from ionsieve.generate.targets import INTERSTITIAL, MOBILE, Sublattice, Target
+from ionsieve.generate.targets import INTERSTITIAL, MOBILE, Sublattice, Target, fits_on_labels
 
 __all__ = ["Counts", "NotRealisable", "Plan", "count_atoms", "realise"]
 
@@ -30,12 +31,16 @@ class NotRealisable(Exception):  # noqa: N818 - a finding, not a fault: expand t
 
 @dataclass(frozen=True)
 class Counts:
-    """Whole atoms of each sublattice: species to number, vacancies as `""`."""
+    """Whole atoms of each sublattice: species to number, vacancies as `""`.
+
+    `site_deviation` names the framework site and species whose share of the sublattice lies farthest from the target.
+    """
 
     by_sublattice: dict[str, dict[str, int]]
     error: float
     worst: str
     charge: int
+    site_deviation: dict[str, str | float] = field(default_factory=dict)
 
     def totals(self) -> dict[str, int]:
         """Species to number over all sublattices, vacancies left out."""
@@ -95,9 +100,31 @@ def _roundings(sublattice: Sublattice, units: float) -> list[dict[str, int]]:
     out = []
     for pick in itertools.islice(itertools.product(*choices), MAX_ROUNDINGS):
         rest = sites - sum(pick)
-        if rest >= 0:
-            out.append({**dict(zip(others, pick, strict=True)), main: rest})
+        counts = {**dict(zip(others, pick, strict=True)), main: rest}
+        if rest >= 0 and fits_on_labels(sublattice, counts, units):
+            out.append(counts)
     return out
+
+
+def _site_deviation(framework: list[Sublattice], pick: tuple[dict[str, int], ...]) -> tuple[float, dict[str, Any]]:
+    """Sum of squares of the deviations of the shares, and the largest with its place."""
+    total, largest, where = 0.0, 1e-9, {}
+    for sublattice, counts in zip(framework, pick, strict=True):
+        sites, positions = sum(counts.values()), sum(sublattice.capacity.values())
+        for species, n in counts.items():
+            if not species or not sites:
+                continue
+            wanted, got = sublattice.amounts[species] / positions, n / sites
+            total += (got - wanted) ** 2
+            if abs(got - wanted) > largest:
+                largest = abs(got - wanted)
+                where = {
+                    "sites": "/".join(sublattice.capacity),
+                    "species": species,
+                    "target": round(wanted, 6),
+                    "realised": round(got, 6),
+                }
+    return total, where
 
 
 def _mobile_roundings(target: Target, units: float, charge: int) -> list[dict[str, dict[str, int]]]:
@@ -123,22 +150,25 @@ def _mobile_roundings(target: Target, units: float, charge: int) -> list[dict[st
         placed = {MOBILE: {**dict(zip(dopants, pick, strict=True)), ion: regular, "": sites - sum(pick) - regular}}
         if crowded:
             placed[INTERSTITIAL] = {ion: count - regular, "": more - count + regular}
-        out.append(placed)
+        if fits_on_labels(mobile, placed[MOBILE], units):
+            out.append(placed)
     return out
 
 
 def count_atoms(target: Target, units: float) -> Counts | None:
     """Return the neutral whole-atom composition nearest to the target in `units` formula units, or None.
 
-    The error is the largest relative deviation of a species' amount from its target.
+    The error is the largest relative deviation of a species' amount from what was asked for. Among equal ones the
+    distribution over the sites nearest to the target's is taken.
     """
-    wanted = target.composition
+    wanted = target.stated or target.composition
     framework = [s for s in target.sublattices if s.name not in (MOBILE, INTERSTITIAL)]
     best: Counts | None = None
-    best_key: tuple[float, float, tuple[int, ...]] | None = None
+    best_key: tuple[float, float, float, tuple[int, ...]] | None = None
     options = [_roundings(s, units) for s in framework]
     for pick in itertools.islice(itertools.product(*options), MAX_ROUNDINGS):
         charge = sum(n * target.charges[s] for counts in pick for s, n in counts.items() if s)
+        spread, where = _site_deviation(framework, pick)
         for mobile in _mobile_roundings(target, units, charge):
             by_sublattice = dict(mobile)
             by_sublattice.update({s.name: c for s, c in zip(framework, pick, strict=True)})
@@ -146,9 +176,14 @@ def count_atoms(target: Target, units: float) -> Counts | None:
             totals = counts.totals()
             errors = {s: abs(totals.get(s, 0) / units - a) / a for s, a in wanted.items()}
             worst = max(errors, key=lambda s: (errors[s], s))
-            key = (round(errors[worst], 9), round(sum(errors.values()), 9), tuple(totals.get(s, 0) for s in wanted))
+            key = (
+                round(errors[worst], 9),
+                round(sum(errors.values()), 9),
+                round(spread, 9),
+                tuple(totals.get(s, 0) for s in wanted),
+            )
             if best_key is None or key < best_key:
-                best_key, best = key, Counts(by_sublattice, float(key[0]), worst, 0)
+                best_key, best = key, Counts(by_sublattice, float(key[0]), worst, 0, where)
     return best
 
 
@@ -186,9 +221,17 @@ def realise(target: Target, settings: SupercellSettings, *, scale: float = 1.0) 
         if settings.of == "conventional":
             matrix = matrix @ np.round(np.linalg.inv(prototype.primitive)).astype(np.int64)
         units = abs(float(np.linalg.det(matrix))) * per_primitive
+        if not _whole(units):
+            raise NotRealisable(
+                f"the given supercell holds {units:g} formula units of {prototype.formula}, and whole ones are needed: "
+                f"take a larger matrix, or state the prototype's formula and z for the primitive cell, which holds "
+                f"{per_primitive:g} of {prototype.formula}"
+            )
         counts = count_atoms(target, units)
         if counts is None or counts.error > settings.composition_tolerance + 1e-9:
             raise NotRealisable(_too_coarse(target, counts, units, settings, "the given supercell"))
+        if not counts.totals().get(target.mobile_ion, 0):
+            raise NotRealisable(f"the given supercell holds no {target.mobile_ion}: nothing could move in it")
         return Plan(matrix, round(units), counts, round(scale * shortest_vector_A(matrix @ small), 4), scale)
     sites = sum(sum(s.amounts.values()) for s in target.sublattices) * per_primitive
     weighed: list[dict[str, float | int | None]] = []
@@ -196,6 +239,8 @@ def realise(target: Target, settings: SupercellSettings, *, scale: float = 1.0) 
     largest = int(settings.max_atoms / max(sites, 1.0)) + 1
     for index in range(1, largest + 1):
         units = index * per_primitive
+        if not _whole(units):  # a formula of several primitive cells
+            continue
         counts = count_atoms(target, units)
         if counts is None or counts.n_atoms > settings.max_atoms:
             continue
@@ -226,13 +271,18 @@ def realise(target: Target, settings: SupercellSettings, *, scale: float = 1.0) 
     )
 
 
+def _whole(units: float) -> bool:
+    return units > 0.5 and abs(units - round(units)) < 1e-6
+
+
 def _too_coarse(target: Target, counts: Counts | None, units: float, settings: SupercellSettings, where: str) -> str:
     if counts is None:
         return f"{where}: no neutral set of whole atoms fits on the sites"
     nearest = counts.totals().get(counts.worst, 0) / units
+    wanted = (target.stated or target.composition)[counts.worst]
     return (
-        f"{where} cannot hold {target.composition[counts.worst]:g} {counts.worst} a formula unit within "
+        f"{where} cannot hold {wanted:g} {counts.worst} a formula unit within "
         f"{100 * settings.composition_tolerance:g} %: the nearest is {nearest:.4g} ({counts.n_atoms} atoms, "
         f"{100 * counts.error:.3g} % off); {'take a larger matrix' if settings.matrix else 'raise max_atoms'}, raise "
-        f"composition_tolerance, or ask for an amount like {nearest:.4g}"
+        f"composition_tolerance, or ask for an amount {f'like {nearest:.4g}' if nearest else 'that is larger'}"
     )

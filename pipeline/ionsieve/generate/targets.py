@@ -7,10 +7,11 @@ the sites on which it may stand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ionsieve.errors import InputError, nearest
+from ionsieve.errors import InputError, Problems, nearest
 from ionsieve.generate.groups import GROUPS
 from ionsieve.generate.ions import COMMON_CHARGES, is_element
 from ionsieve.generate.prototypes import Prototype, Site
@@ -23,6 +24,8 @@ __all__ = [
     "Target",
     "base_target",
     "charge_of",
+    "check_charges",
+    "fits_on_labels",
     "places_of",
     "sites_of_host",
     "substitute",
@@ -81,6 +84,8 @@ class Target:
     mechanism: str = "none"
     reason: str = ""
     notes: list[str] = field(default_factory=list)
+    #: Species to atoms a formula unit as a formula was written; empty when none was.
+    stated: dict[str, float] = field(default_factory=dict)
 
     @property
     def mobile(self) -> Sublattice:
@@ -144,8 +149,39 @@ def charge_of(species: str, prototype: Prototype, overrides: Mapping[str, int], 
     )
 
 
-def base_target(prototype: Prototype) -> Target:
-    """The prototype's own composition, its sites grouped into sublattices."""
+def check_charges(overrides: Mapping[str, int], known: Iterable[str], prototypes: Iterable[Prototype] = ()) -> None:
+    """Refuse stated charges of species that do not occur, and those that turn a cation into an anion.
+
+    Raises
+    ------
+    ProblemsError
+        With every one of them.
+    """
+    problems, names = Problems(), list(dict.fromkeys(known))
+    prototypes = list(prototypes)
+    for species, charge in overrides.items():
+        key = f"oxidation_states.{species}"
+        if species not in names:
+            close = nearest(species, names)
+            problems.add(
+                f"{species} does not occur in this recipe",
+                key=key,
+                found=species,
+                expected=f"one of {', '.join(names)}",
+                remedy=f"did you mean {close!r}?" if close else "leave it out",
+            )
+        elif charge == 0 or any(charge * p.charges.get(species, charge) < 0 for p in prototypes):
+            problems.add(
+                f"{species} cannot carry {charge:+d} here",
+                key=key,
+                found=str(charge),
+                cause="cations stay cations and anions anions",
+            )
+    problems.throw()
+
+
+def base_target(prototype: Prototype, overrides: Mapping[str, int] | None = None) -> Target:
+    """The prototype's own composition, its sites grouped into sublattices; `overrides` states other charges."""
     mobile = [s for s in prototype.sites if s.mobile and not s.interstitial]
     ion = prototype.mobile_ion
     sublattices = [_merge(MOBILE, mobile, prototype)]
@@ -170,7 +206,8 @@ def base_target(prototype: Prototype) -> Target:
         sublattices.append(_merge(label, [s for s in framework if root(s.label) == label], prototype))
     sublattices[0].amounts.setdefault(ion, 0.0)
     sublattices[0].allowed.setdefault(ion, tuple(s.label for s in mobile))
-    return Target(prototype, sublattices, dict(prototype.charges), mobile_ion=ion)
+    charges = {s: (overrides or {}).get(s, charge) for s, charge in prototype.charges.items()}
+    return Target(prototype, sublattices, charges, mobile_ion=ion)
 
 
 def _merge(name: str, sites: list[Site], prototype: Prototype) -> Sublattice:
@@ -187,6 +224,23 @@ def _merge(name: str, sites: list[Site], prototype: Prototype) -> Sublattice:
     }
     vacant = tuple(s.label for s in sites if s.vacant > 1e-3)
     return Sublattice(name, capacity, amounts, {**allowed, "": tuple(capacity) if name == MOBILE else vacant})
+
+
+def _confined(sublattice: Sublattice, counts: Mapping[str, float]) -> Iterator[tuple[set[str], float]]:
+    """Sets of species that may not stand everywhere, with the positions a formula unit that they share."""
+    tied = [s for s, n in counts.items() if n > EPSILON and sublattice.allowed.get(s)]
+    tied = [s for s in tied if set(sublattice.allowed[s]) < set(sublattice.capacity)]
+    for size in range(1, len(tied) + 1):
+        for chosen in itertools.combinations(tied, size):
+            labels = {label for s in chosen for label in sublattice.allowed[s]}
+            yield set(chosen), sum(sublattice.capacity[label] for label in labels)
+
+
+def fits_on_labels(sublattice: Sublattice, counts: Mapping[str, float], units: float = 1.0) -> bool:
+    """Whether the species fit on the labels on which they may stand (Hall's condition), in `units` formula units."""
+    return all(
+        sum(counts[s] for s in species) <= room * units + 1e-4 for species, room in _confined(sublattice, counts)
+    )
 
 
 def places_of(target: Target, species: str) -> tuple[str, ...]:
@@ -274,8 +328,12 @@ def substitute(target: Target, change: Substitution, overrides: Mapping[str, int
             merged.allowed[species] = (*merged.allowed.get(species, ()), *places)
         target.sublattices.remove(other)
     available = merged.amounts.get(host, 0.0)
-    if len(labels) < len(merged.allowed.get(host, ())):
-        available = min(available, sum(merged.capacity[label] for label in labels))
+    merged.allowed[dopant] = tuple(dict.fromkeys((*merged.allowed.get(dopant, ()), *labels)))
+    held = {**merged.amounts, "": merged.vacant, dopant: merged.amounts.get(dopant, 0.0) + change.amount}
+    for tied, room in _confined(merged, held):
+        if dopant in tied and host not in tied:
+            available = min(available, room - sum(held[s] for s in tied) + change.amount)
+    available = max(0.0, available)
     if change.amount > available + 1e-6:
         others = [label for label in places_of(target, host) if label not in labels]
         raise InputError(
@@ -290,5 +348,4 @@ def substitute(target: Target, change: Substitution, overrides: Mapping[str, int
         )
     merged.amounts[host] = max(0.0, round(merged.amounts.get(host, 0.0) - change.amount, 10))
     merged.amounts[dopant] = round(merged.amounts.get(dopant, 0.0) + change.amount, 10)
-    merged.allowed[dopant] = tuple(dict.fromkeys((*merged.allowed.get(dopant, ()), *labels)))
     target.substitutions.append(Substitution(change.host, dopant, change.amount, labels))

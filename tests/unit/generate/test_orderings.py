@@ -320,3 +320,22 @@ def test_known_energies(recipe: dict, energies: tuple[float, ...]) -> None:
     """Numbers that may change only together with the PHYSICS of the stage: raise it when these move."""
     _, found = made(recipe, cell_scaling="none")
     assert [k.ewald_energy_eV for k in found][: len(energies)] == pytest.approx(list(energies), abs=1e-3)
+
+
+def test_degeneracies_of_isovalent_dopants_are_those_of_the_group() -> None:
+    """8008 arrangements of one energy, more than are compared: the degeneracy is the orbit's order all the same."""
+    _, problem = problem_of(
+        {"prototype": "Na3OCl_Pm-3m", "substitute": {"Cl": {"Br": 0.375}}, "supercell": {"matrix": [4, 2, 2]}}
+    )
+    states = enumerate_states(problem)
+    assert len(states) == 8008
+    best = order(problem, OrderingSettings(n_configurations=3), functools.partial(rng.generator, 1))
+    orbits = [len(np.unique(o.state[problem.permutations], axis=0)) for o in best]
+    assert [o.degeneracy for o in best] == orbits
+    rest = {s.tobytes() for s in states}
+    largest = 0
+    while rest:
+        images = np.unique(np.frombuffer(next(iter(rest)), dtype=np.int64)[problem.permutations], axis=0)
+        largest = max(largest, len(images))
+        rest -= {s.tobytes() for s in images}
+    assert orbits[0] == largest  # the most random of all

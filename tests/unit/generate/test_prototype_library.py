@@ -11,6 +11,7 @@ import spglib
 
 from ionsieve.errors import InputError, ProblemsError
 from ionsieve.generate import prototypes
+from ionsieve.generate.cif import read_cif
 from ionsieve.generate.formula import flatten, parse_formula
 from ionsieve.resources import data_folder
 
@@ -175,3 +176,26 @@ def test_a_p1_cif_gets_its_symmetry_back(own: Path) -> None:
     again = prototypes.load(own)
     assert len(again.rotations) == len(p.rotations) == 48
     assert again.formula_units_per_primitive == pytest.approx(1)
+
+
+def test_only_the_first_structure_of_a_cif_is_read(own: Path) -> None:
+    cif = own.with_suffix(".cif")
+    alone = read_cif(cif)
+    other = cif.read_text().replace("_cell_length_a", "_cell_length_a  99.0 #", 1)
+    cif.write_text("data_global\n_publ_section_title 'A paper'\n" + cif.read_text() + "\n" + other)
+    both = read_cif(cif)
+    assert np.array_equal(both.cell, alone.cell)
+    assert both.rows == alone.rows
+
+
+def test_an_unknown_coordinate_is_told_with_file_and_row(tmp_path: Path) -> None:
+    cif = tmp_path / "a.cif"
+    cell = "".join(f"_cell_length_{k} 3.0\n" for k in "abc") + "".join(
+        f"_cell_angle_{k} 90\n" for k in ("alpha", "beta", "gamma")
+    )
+    columns = "".join(f"_atom_site_{k}\n" for k in ("label", "fract_x", "fract_y", "fract_z"))
+    cif.write_text(f"data_a\n{cell}loop_\n{columns}Na1 0 0 0\nCl1 0.5 ? 0.5\n")
+    with pytest.raises(InputError) as error:
+        read_cif(cif)
+    assert error.value.problem.where == str(cif)
+    assert error.value.problem.key == "_atom_site_fract_y, row 2 (Cl1)"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ionsieve.errors import InputError, ProblemsError
 from ionsieve.generate import GenerateSettings, expand
@@ -271,3 +273,112 @@ def test_malformed_recipes_are_refused(recipe: dict) -> None:
 def test_a_missing_library_folder() -> None:
     with pytest.raises(InputError, match="no such library folder"):
         ask({"prototype": "Na3PS4_P-421c"}, library=["/nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("formula", "prototype", "dopant", "amount"),
+    [
+        ("Na2.997PS3.997Cl0.003", "Na3PS4_P-421c", "Cl", 0.003),
+        ("Na3.002Sc0.002Zr1.998Si2PO12", "Na3Zr2Si2PO12_R-3c", "Sc", 0.002),
+        ("Na3OCl0.999Br0.001", "Na3OCl_Pm-3m", "Br", 0.001),
+    ],
+)
+def test_little_of_a_new_species_is_never_rounded_away(
+    formula: str, prototype: str, dopant: str, amount: float
+) -> None:
+    (c,) = ask({"formula": formula, "prototype": prototype})
+    assert c.outcome is Outcome.NOT_REALISABLE  # too little for 500 atoms
+    assert f"cannot hold {amount:g} {dopant} a formula unit" in c.reason
+    assert f"{dopant}_" in c.candidate_id
+
+
+def test_the_error_is_that_against_the_formula_as_written() -> None:
+    (c,) = ask("Na3.003Zr2Si2.003P0.997O12")
+    assert c.realised_formula == "Na3Zr2Si2PO12"
+    assert c.composition_error == pytest.approx(0.003 / 0.997, rel=1e-3)
+
+
+def test_two_dopants_share_the_room_of_one_label() -> None:
+    name = "Na3Zr2Si2PO12_R-3c"
+    (p,) = problems({"prototype": name, "substitute": {"Na1": {"K": 0.8, "Ag": 0.8}}})
+    assert "0.8 Ag a formula unit on Na1" in p.message
+    assert "there is room for 0.2" in p.message
+    (c,) = ask({"prototype": name, "substitute": {"Na1": {"K": 0.5, "Ag": 0.5}}})
+    assert c.target_formula == "Na2K0.5Ag0.5Zr2Si2PO12"
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(1, 3))
+def test_what_is_completed_fits_on_its_labels(first: int, second: int, repeat: int) -> None:
+    """Two dopants on one label of a sublattice: refused, or placed with the amounts asked for."""
+    recipe = {
+        "prototype": "Na3Zr2Si2PO12_R-3c",
+        "substitute": {"Na1": {"K": first / 12, "Ag": second / 12}},
+        "supercell": {"matrix": [repeat, 1, 1], "composition_tolerance": 0.5},
+    }
+    if first + second > 12:
+        (p,) = problems(recipe)
+        assert "there is room for" in p.message
+        return
+    (c,) = ask(recipe)
+    if c.outcome is not Outcome.COMPLETED:
+        return
+    mobile = c.provenance["plan"]["counts"]["mobile"]
+    assert mobile.get("K", 0) + mobile.get("Ag", 0) <= c.formula_units
+    for species, amount in (("K", first / 12), ("Ag", second / 12)):
+        assert c.composition.get(species, 0.0) == pytest.approx(amount, rel=c.composition_error + 1e-6)
+
+
+def test_stated_charges_hold_for_the_prototypes_own_elements() -> None:
+    (c,) = ask({"formula": "Li3Ti2P3O12", "prototype": "LiTi2P3O12_R-3c"})
+    assert "oxidation_states: {Ti: 3}" in c.reason
+    for recipe in (
+        {"formula": "Li3Ti2P3O12", "prototype": "LiTi2P3O12_R-3c"},
+        {"formula": "Li3Ti2P3O12"},
+        {"prototype": "LiTi2P3O12_R-3c"},
+    ):
+        (c,) = ask({**recipe, "oxidation_states": {"Ti": 3}})
+        assert (c.outcome, c.realised_formula) == (Outcome.COMPLETED, "Li3Ti2P3O12")
+        assert c.provenance["spec"]["charges"]["Ti"] == 3
+    assert "Ti(+3)" in c.compensation_reason
+
+
+def test_stated_charges_of_what_is_not_there_are_refused() -> None:
+    first, second = problems({"prototype": "LiTi2P3O12_R-3c", "oxidation_states": {"Ti": -3, "Fe": 2}})
+    assert (first.key, second.key) == (
+        "generate.recipes[0].oxidation_states.Ti",
+        "generate.recipes[0].oxidation_states.Fe",
+    )
+    (p,) = problems({"formula": "Na3V2P3O12", "oxidation_states": {"Va": 3}})
+    assert "did you mean 'V'" in p.remedy
+    (p,) = problems({"grid": {"families": ["nasicon"], "levels": 0.1}, "oxidation_states": {"Xe": 2}})
+    assert "Xe does not occur" in p.message
+
+
+def test_a_grid_reaches_every_site_of_an_element() -> None:
+    grid = {"prototypes": ["Li6PS5Cl_F-43m"], "sites": ["S"], "dopants": ["Se"], "levels": 0.25}
+    found = ask({"grid": {**grid, "include_undoped": False}})
+    assert [c.changes[0].site for c in found] == ["X1", "X2", "S1"]
+    assert len({c.candidate_id for c in found}) == 3
+    again = ask({"grid": {**grid, "include_undoped": False, "unlisted": True}})
+    assert [c.candidate_id for c in again] == [c.candidate_id for c in found]
+
+
+def test_all_that_is_wrong_with_a_recipe_is_told() -> None:
+    found = problems({"prototype": "Na3PS4_P-421c", "substitute": {"Q": {"Cl": 0.1}, "S": {"Xx": 0.1}, "P": {"Si": 3}}})
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (
+            {"prototype": "Na3PS4_P-421c", "substitute": {"S": {"Cl": {"from": 0.1, "to": 0.25, "step": 0.1}}}},
+            "do not reach 0.25: the last would be 0.2",
+        ),
+        ({"formula": "Na3PS4", "compensation": "vacancy"}, "leave `compensation` out"),
+    ],
+)
+def test_what_would_be_left_out_in_silence_is_refused(recipe: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GenerateSettings.model_validate({"recipes": [recipe]})

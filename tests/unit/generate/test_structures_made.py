@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
 from pathlib import Path
 
 import ase.io
@@ -10,11 +12,11 @@ import numpy as np
 import pytest
 from pymatgen.analysis.local_env import CrystalNN  # noqa: F401  - the import must stay free of warnings
 from pymatgen.core import Structure
-from typer.testing import CliRunner
 
 from ionsieve.generate import GenerateSettings, configure, expand, export
 from ionsieve.generate.groups import GROUPS, random_rotation
 from ionsieve.records import Candidate, Configuration, GeneratedCandidate
+from ionsieve.resources import data_folder
 from ionsieve.rng import generator
 from ionsieve.verdicts import Flag, Outcome
 
@@ -185,31 +187,89 @@ generate:
 """
 
 
-def test_the_commands(tmp_path: Path) -> None:
-    import typer
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from ionsieve.cli.app import run
 
-    from ionsieve.cli import generate, prototypes
+    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("TERM", "dumb")
 
-    app = typer.Typer()
-    prototypes.register(app)
-    generate.register(app)
-    run = CliRunner(env={"COLUMNS": "160", "TERM": "dumb"}).invoke
+    def told(*arguments: object) -> tuple[int, str]:
+        capsys.readouterr()
+        code = run([str(a) for a in arguments])
+        streams = capsys.readouterr()
+        return code, streams.out + streams.err
+
     (tmp_path / "c.yaml").write_text(CAMPAIGN)
-    result = run(app, ["generate", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "out")])
-    assert result.exit_code == 0, result.output
-    assert "Na2.75Ca0.125OCl" in result.output
-    assert "1 refused" in result.output
-    assert "leaves -0.125 charges" in " ".join(result.output.split())
+    code, text = told("generate", tmp_path / "c.yaml", "--out", tmp_path / "out")
+    assert code == 3, text  # one is refused
+    assert "Na2.75Ca0.125OCl" in text
+    assert "1 refused" in text
+    assert "leaves -0.125 charges" in " ".join(text.split())
     assert len(list((tmp_path / "out" / "structures").glob("*.cif"))) >= 1
-    result = run(app, ["generate", str(tmp_path / "c.yaml"), "--out", str(tmp_path / "two"), "-j", "2"])
-    assert result.exit_code == 0, result.output
+    code, text = told("generate", tmp_path / "c.yaml", "--out", tmp_path / "two", "-j", "2")
+    assert code == 3, text
     one = {p.name: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert {p.name: p.read_bytes() for p in (tmp_path / "two").rglob("*") if p.is_file()} == one
-    result = run(app, ["prototypes"])
-    assert "34 prototypes" in result.output
-    assert "Na3Zr2Si2PO12_R-3c" in result.output
-    result = run(app, ["prototypes", "Na3Zr2Si2PO12_R-3c"])
-    assert "Sc3+" in result.output
-    assert "Hong" in result.output
-    result = run(app, ["prototypes", "Na3Zr2Si2PO12_R-3c", "--check"])
-    assert "no problem found" in result.output
+    code, text = told("generate", tmp_path / "c.yaml", "--out", tmp_path / "c.yaml")
+    assert code == 2
+    assert "this is a file, not a folder" in " ".join(text.split())
+    assert (tmp_path / "c.yaml").read_text() == CAMPAIGN
+    code, text = told("prototypes")
+    assert code == 0
+    assert "34 prototypes" in text
+    assert "Na3Zr2Si2PO12_R-3c" in text
+    code, text = told("prototypes", "Na3Zr2Si2PO12_R-3c")
+    assert code == 0
+    assert "Sc3+" in text
+    assert "Hong" in text
+    code, text = told("prototypes", "Na3Zr2Si2PO12_R-3c", "--check")
+    assert code == 0
+    assert "no problem found" in text
+
+
+def test_a_second_export_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    recipes = [{"prototype": "Na3OCl_Pm-3m", "substitute": {"Cl": {"Br": x}}} for x in (0.25, 0.5)]
+    first, second = (made({**r, "supercell": {"matrix": [2, 2, 2]}}) for r in recipes)
+    export([GeneratedCandidate(candidate=c, configurations=f) for c, f in (first, second)], tmp_path)
+    (tmp_path / "structures" / "mine.cif").write_text("data_mine")
+    export([GeneratedCandidate(candidate=second[0], configurations=second[1][:1])], tmp_path)
+    files = {p.name for p in tmp_path.rglob("*") if p.is_file()}
+    name = second[0].candidate_id
+    kept = {f"{name}--c0.{k}" for k in ("cif", "vasp", "extxyz")}
+    assert files == {"candidates.csv", "mine.cif", f"{name}.json", *kept}
+
+
+def test_exported_files_are_readable_as_the_umask_says(tmp_path: Path) -> None:
+    c, found = made({"prototype": "Na3OCl_Pm-3m", "supercell": {"matrix": [2, 2, 2]}})
+    before = os.umask(0o027)
+    try:
+        table = export([GeneratedCandidate(candidate=c, configurations=found)], tmp_path)
+        assert os.umask(0o027) == 0o027
+    finally:
+        os.umask(before)
+    assert table.stat().st_mode & 0o777 == 0o640
+
+
+def own_prototype(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in (".yaml", ".cif"):
+        shutil.copy(data_folder("structures") / f"Na3OCl_Pm-3m{suffix}", folder / f"Mine{suffix}")
+    return folder / "Mine.yaml"
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".cif"])
+def test_a_prototype_given_by_path_inside_a_grid_is_found_again(tmp_path: Path, suffix: str) -> None:
+    path = own_prototype(tmp_path / "mine").with_suffix(suffix)
+    grid = {"prototypes": [str(path)], "sites": ["Cl"], "dopants": ["Br"], "levels": 0.25, "include_undoped": False}
+    s = GenerateSettings.model_validate({"recipes": [{"grid": grid}]})
+    (c,) = expand(s)
+    done, found = configure(c, s, seed=1)
+    assert (done.outcome, done.prototype) == (Outcome.COMPLETED, "Mine")
+    assert found
+
+
+def test_one_library_folder_needs_no_list(tmp_path: Path) -> None:
+    own_prototype(tmp_path / "mine")
+    s = GenerateSettings.model_validate({"recipes": [{"prototype": "Mine"}]})
+    (c,) = expand(s, library=str(tmp_path / "mine"))
+    assert configure(c, s, seed=1, library=str(tmp_path / "mine"))[1]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -146,3 +149,49 @@ def test_permutations_form_a_group() -> None:
     known = {p.tobytes() for p in permutations}
     for a, b in itertools.product(permutations[::37], permutations[::41]):
         assert np.ascontiguousarray(a[b]).tobytes() in known
+
+
+@pytest.fixture
+def doubled(tmp_path: Path) -> str:
+    """A prototype whose formula is that of two primitive cells."""
+    own = prototypes.load("Na3PS4_I-43m").location
+    text = re.sub(r"(?m)^formula:.*", "formula: Na6P2S8", Path(own).read_text())
+    (tmp_path / "Mine.yaml").write_text(re.sub(r"(?m)^z:.*", "z: 1", text))
+    shutil.copy(Path(own).with_suffix(".cif"), tmp_path / "Mine.cif")
+    return str(tmp_path / "Mine.yaml")
+
+
+@pytest.mark.parametrize("level", [0.0, 0.125, 0.2, 0.25, 1 / 3])
+def test_a_formula_of_several_primitive_cells_is_counted_right(doubled: str, level: float) -> None:
+    small = {"min_image_A": 6.0, "min_mobile_ions": 1}
+    c = one({"prototype": doubled, "substitute": {"S": {"Se": level}}}, supercell=small)
+    assert c.outcome is Outcome.COMPLETED
+    assert c.composition_error is not None
+    assert c.composition_error <= 0.02
+    wanted = {"Na": 6.0, "P": 2.0, "S": 8.0 - level, "Se": level}
+    for species, amount in c.composition.items():
+        assert amount == pytest.approx(wanted[species], rel=c.composition_error + 1e-6)
+    assert c.n_atoms == 16 * c.formula_units
+
+
+@pytest.mark.parametrize("repeat", [1, 3])
+def test_a_cell_with_a_part_of_a_formula_unit_is_refused(doubled: str, repeat: int) -> None:
+    c = one({"prototype": doubled, "supercell": {"matrix": [repeat, 1, 1], "of": "primitive"}})
+    assert c.outcome is Outcome.NOT_REALISABLE
+    assert f"holds {repeat / 2:g} formula units of Na6P2S8" in c.reason
+    assert one({"prototype": doubled, "supercell": {"matrix": [2, 1, 1], "of": "primitive"}}).formula_units == 1
+
+
+def test_mixed_sites_are_rounded_to_the_nearest_and_the_deviation_is_told() -> None:
+    c = one({"prototype": "Li6PS5Cl_F-43m", "supercell": {"matrix": [1, 1, 1]}})
+    plan = c.provenance["plan"]
+    mixed = [row for row in plan["counts"].values() if {"S", "Cl"} <= set(row)]
+    assert mixed == [{"S": 2, "Cl": 2}, {"S": 2, "Cl": 2}]
+    told = plan["site_deviation"]
+    assert (told["sites"], told["species"], told["target"], told["realised"]) == ("X1", "Cl", 0.385, 0.5)
+
+
+def test_an_explicit_supercell_without_mobile_ions_is_refused() -> None:
+    c = one({"prototype": "Na3OCl_Pm-3m", "substitute": {"Na": {"Ca": 1.5}}, "supercell": {"matrix": [2, 2, 2]}})
+    assert c.outcome is Outcome.NOT_REALISABLE
+    assert "holds no Na" in c.reason
