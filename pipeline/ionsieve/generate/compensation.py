@@ -34,10 +34,10 @@ class NotBalanced(Exception):  # noqa: N818 - a finding, not a fault: expand tur
 
 def _describe(target: Target) -> str:
     if not target.substitutions:
-        return "the composition"
-    if not target.substitutions:
         own = target.prototype.charges
-        return " and ".join(f"{s}({q:+d})" for s, q in target.charges.items() if q != own.get(s, q)) or "the prototype"
+        return (
+            " and ".join(f"{s}({q:+d})" for s, q in target.charges.items() if q != own.get(s, q)) or "the composition"
+        )
     return " and ".join(
         f"{s.amount:g} {s.dopant}({target.charges[s.dopant]:+d}) on {s.host}" for s in target.substitutions
     )

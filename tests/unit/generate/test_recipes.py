@@ -286,8 +286,8 @@ def test_a_missing_library_folder() -> None:
 def test_little_of_a_new_species_is_never_rounded_away(
     formula: str, prototype: str, dopant: str, amount: float
 ) -> None:
-    (c,) = ask({"formula": formula, "prototype": prototype})
-    assert c.outcome is Outcome.NOT_REALISABLE  # too little for 500 atoms
+    (c,) = ask({"formula": formula, "prototype": prototype}, supercell={"max_atoms": 100, "min_image_A": 6.0})
+    assert c.outcome is Outcome.NOT_REALISABLE  # too little for 100 atoms
     assert f"cannot hold {amount:g} {dopant} a formula unit" in c.reason
     assert f"{dopant}_" in c.candidate_id
 
@@ -351,7 +351,7 @@ def test_stated_charges_of_what_is_not_there_are_refused() -> None:
     )
     (p,) = problems({"formula": "Na3V2P3O12", "oxidation_states": {"Va": 3}})
     assert "did you mean 'V'" in p.remedy
-    (p,) = problems({"grid": {"families": ["nasicon"], "levels": 0.1}, "oxidation_states": {"Xe": 2}})
+    (p,) = problems({"grid": {"prototypes": ["NaZr2P3O12_R-3c"], "levels": 0.1}, "oxidation_states": {"Xe": 2}})
     assert "Xe does not occur" in p.message
 
 
