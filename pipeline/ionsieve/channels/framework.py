@@ -19,7 +19,7 @@ from ionsieve.channels.charges import OxidationStates, mobile_charge, site_charg
 from ionsieve.channels.radii import coordination_numbers, ion_name, ion_radius_A, mobile_radius_A
 from ionsieve.channels.rows import Rows, as_rows
 from ionsieve.channels.settings import ChannelSettings
-from ionsieve.channels.sites import free_sites, merge_sites, orbit_labels
+from ionsieve.channels.sites import framework_names, free_sites, merge_sites, orbit_labels
 from ionsieve.errors import InputError, nearest
 from ionsieve.geometry.cells import heights_A, images_within
 
@@ -48,7 +48,8 @@ class Framework:
     positions, radii, charges, symbols
         (N, 3) Å, (N,) Å, (N,) and N element symbols of the framework. A mixed site carries its largest species' symbol.
     names
-        N site labels (``O2``) where the structure has them, else the symbols.
+        N site labels (``O2``) where the structure has them, else the symbols; by symmetry where a file's labels only
+        number the atoms.
     indices
         (N,) row of each framework atom in the structure given.
     mobile
@@ -203,7 +204,7 @@ def read_framework(
         radii=radii,
         charges=mean_charge[frame],
         symbols=tuple(symbols),
-        names=tuple(rows.labels[i] or symbol for i, symbol in zip(frame, symbols, strict=True)),
+        names=tuple(framework_names(rows, frame, symbols)),
         indices=frame,
         mobile=mobile,
         mobile_charge=charge,

@@ -20,13 +20,17 @@ __all__ = ["Rows", "as_rows"]
 
 @dataclass(frozen=True)
 class Rows:
-    """One structure: (3, 3) and (N, 3) Å; amounts and carried charges by element for each site; labels."""
+    """One structure: (3, 3) and (N, 3) Å; amounts and carried charges by element for each site; labels.
+
+    `labelled_by_site`: the labels are known to name crystallographic sites (our records), not merely atoms of a file.
+    """
 
     cell: NDArray[np.float64]
     positions: NDArray[np.float64]
     species: list[dict[str, float]]
     charges: list[dict[str, float | None]]
     labels: list[str]
+    labelled_by_site: bool = False
 
 
 def as_rows(structure: Structure | Atoms | CrystalStructure) -> Rows:
@@ -39,6 +43,7 @@ def as_rows(structure: Structure | Atoms | CrystalStructure) -> Rows:
             [{s: 1.0} for s in structure.symbols],
             [{s: z} for s, z in zip(structure.symbols, charges, strict=True)],
             list(structure.site_labels) or [""] * len(structure),
+            labelled_by_site=True,
         )
     if hasattr(structure, "get_chemical_symbols"):
         atoms: Any = structure

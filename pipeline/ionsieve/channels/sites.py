@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from ionsieve.channels.rows import Rows
 from ionsieve.geometry.cells import images_within, minimum_image
 
-__all__ = ["free_sites", "merge_sites", "orbit_labels"]
+__all__ = ["framework_names", "free_sites", "merge_sites", "orbit_labels"]
 
 #: a framework atom nearer than this to a mobile site blocks it
 BLOCKED_A = 0.6
@@ -54,6 +54,23 @@ def orbit_labels(rows: Rows, members: NDArray[np.int64], mobile: str) -> list[st
         return own
     number = {o: f"{mobile}{k + 1}" for k, o in enumerate(distinct)}
     return [number[o] for o in orbit.tolist()]
+
+
+def framework_names(rows: Rows, members: NDArray[np.int64], symbols: list[str]) -> list[str]:
+    """Name framework atoms: the structure's own labels, or by symmetry where they only number the atoms of an element.
+
+    A CIF that lists every atom (``S100``, ``S1_1``) labels no two of them alike; gates and bottlenecks, which are
+    grouped by these names, would never meet an equal.
+    """
+    names = [rows.labels[i] or symbol for i, symbol in zip(members, symbols, strict=True)]
+    if rows.labelled_by_site:
+        return names
+    for element in sorted(set(symbols)):
+        of_element = [k for k, symbol in enumerate(symbols) if symbol == element]
+        if len(of_element) > 1 and len({names[k] for k in of_element}) == len(of_element):
+            for k, label in zip(of_element, orbit_labels(rows, members[of_element], element), strict=True):
+                names[k] = label
+    return names
 
 
 def merge_sites(

@@ -12,7 +12,7 @@ from ionsieve.errors import InputError
 
 if TYPE_CHECKING:
     from ionsieve.channels import Channels, ChannelSettings
-    from ionsieve.records import StaticDescriptors
+    from ionsieve.records import Candidate, StaticDescriptors
 
 __all__ = ["register"]
 
@@ -93,25 +93,33 @@ def register(app: typer.Typer) -> None:
     ) -> int:
         """Show which candidates of a campaign the static sieve would exclude, with numbers and reasons.
 
-        Runs no dynamics.
+        Runs no dynamics. Candidates that cannot be built are listed with the reason, and the exit code is 3.
         """
         from rich.console import Console
         from rich.progress import track
 
-        from ionsieve.campaign import load_campaign
+        from ionsieve.campaign import load_campaign, located
         from ionsieve.generate import configure, expand
         from ionsieve.stages.sieve import sieve_configuration
+        from ionsieve.verdicts import Outcome
 
         plan = load_campaign(campaign)
+        with located(campaign):
+            candidates = expand(plan.generate)
         rows: list[StaticDescriptors] = []
+        refused: list[Candidate] = []
         console = Console(stderr=True)
-        for candidate in track(
-            expand(plan.generate), description="sieving", console=console, disable=not console.is_terminal
-        ):
+        for candidate in track(candidates, description="sieving", console=console, disable=not console.is_terminal):
             done, configurations = configure(candidate, plan.generate, seed=plan.seed)
+            if done.outcome is not Outcome.COMPLETED:
+                refused.append(done)
             rows += [sieve_configuration(c, done.mobile_ion, plan.sieve) for c in configurations]
         _print_sieve(rows, csv)
-        return 0
+        if refused:  # beside the table: they have no structure, so no numbers
+            typer.echo(f"{len(refused)} of {len(candidates)} candidates refused, so without a row:", err=True)
+            for c in refused:
+                typer.echo(f"  {c.candidate_id}: {c.outcome.sentence}\n    {c.reason}", err=True)
+        return 3 if refused else 0
 
 
 def _charges(text: str) -> dict[str, float]:

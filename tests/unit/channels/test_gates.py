@@ -243,3 +243,22 @@ class TestSieve:
         assert outcome is Outcome.SIEVED
         assert "0.25" in reason
         assert flags == (Flag.CLOSED_CHANNELS,)
+
+
+def test_a_file_that_numbers_its_atoms_has_the_kinds_of_one_that_does_not():
+    crystal = Structure.from_file(Path(prototypes.load("Na3PS4_I-43m").location).with_suffix(".cif")) * (2, 2, 2)
+    for site in crystal:
+        site.label = site.specie.symbol
+    plain = describe(crystal, "Na")
+    for number, site in enumerate(crystal):
+        site.label += str(number)
+    numbered = describe(crystal, "Na")
+    for kinds in (plain.gates, numbered.gates):
+        assert [g.multiplicity for g in kinds] == [96, 96]
+    assert [b.multiplicity for b in numbered.bottlenecks] == [b.multiplicity for b in plain.bottlenecks]
+    assert {g.anions for g in numbered.gates} == {("S1", "S1", "S1")}
+
+
+def test_labels_that_name_sites_are_kept():
+    nasicon = channels("NaZr2P3O12_R-3c")  # O1, O2: two sites of one element
+    assert {"O1", "O2"} <= set(nasicon.framework.names)

@@ -250,6 +250,29 @@ def test_sieve_shows_who_would_fall_and_why(app, tmp_path):
     assert "1 of 2 would be sieved out" in table.stdout
 
 
+def test_sieve_names_refused_candidates_and_ends_with_three(app, tmp_path):
+    campaign = tmp_path / "c.yaml"
+    campaign.write_text(
+        "name: c\ngenerate:\n  recipes:\n    - prototype: Na3OCl_Pm-3m\n      supercell: {matrix: [1, 1, 1]}\n"
+        "    - formula: Na7Zr3P5O31\n  ordering: {n_configurations: 1}\n"
+    )
+    for how in ([], ["--csv"]):
+        result = CliRunner().invoke(app, ["sieve", str(campaign), *how], standalone_mode=False)
+        assert result.return_value == 3, result.output
+        assert "1 of 2 candidates refused" in result.stderr
+        assert "Na7Zr3P5O31" in result.stderr
+        assert "refused" not in result.stdout
+        assert "Na3OCl" in result.stdout if how else "0 of 1 would be sieved out" in result.stdout
+
+
+def test_sieve_points_at_the_line_of_a_wrong_recipe(app, tmp_path):
+    campaign = tmp_path / "c.yaml"
+    campaign.write_text("name: c\ngenerate:\n  recipes:\n    - prototype: Na3OCl_Pm-3n\n")
+    result = CliRunner().invoke(app, ["sieve", str(campaign)])
+    assert isinstance(result.exception, InputError)
+    assert "c.yaml:4" in str(result.exception)
+
+
 def test_json_of_the_interstitials_is_a_list_of_sites(app, tmp_path):
     arguments = [
         "channels",
