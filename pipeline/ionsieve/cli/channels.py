@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+_COLLAPSED = 0.75  # of a bond's length in a frame: what its length between mean positions must keep
 _SUFFIXES = (".cif", ".vasp", ".xyz", ".extxyz", ".traj", ".h5", ".h5md", ".yaml", ".json")
 
 
@@ -51,7 +52,7 @@ def register(app: typer.Typer) -> None:
         from ionsieve.channels import ChannelSettings, describe, find_interstitials, judge
 
         settings = ChannelSettings(bvse=bvse)
-        structure, trajectory, given = _load(source, mobile, start, stop, stride)
+        structure, trajectory, given, frame = _load(source, mobile, start, stop, stride)
         if sites is not None:
             given = _sites_of(sites, mobile, _cell_of(structure))
         found = describe(
@@ -73,7 +74,14 @@ def register(app: typer.Typer) -> None:
             _print(record, found.axis_radius_A)
             _print_motion(motion[0])
             if trajectory is not None and given is None:
-                typer.echo("sites: where the ions are in the first frame; --sites names the crystal's own", err=True)
+                where = "the first frame" if frame is None else f"frame {frame} too"
+                typer.echo(f"sites: where the ions are in {where}; --sites names the crystal's own", err=True)
+        if frame is not None:
+            typer.echo(
+                f"framework: as in frame {frame} of those taken, the nearest to the mean: polyanions turn, and the "
+                "mean of their atoms' positions would collapse onto their centres",
+                err=True,
+            )
         cavities = find_interstitials(found.framework) if interstitials else ()
         for c in cavities:
             x, y, z = c.fractional
@@ -135,8 +143,11 @@ def _charges(text: str) -> dict[str, float]:
     return out
 
 
-def _load(source: str, mobile: str, start: int, stop: int | None, stride: int) -> tuple[Any, Any, Any]:
-    """Return structure, trajectory (or None) and mobile sites with labels (or None) for whatever was named."""
+def _load(source: str, mobile: str, start: int, stop: int | None, stride: int) -> tuple[Any, Any, Any, int | None]:
+    """Return structure, trajectory (or None) and mobile sites with labels (or None) for whatever was named.
+
+    Last, the frame that stands for the framework where the mean of a trajectory cannot.
+    """
     path = Path(source)
     if not path.exists():
         if len(path.parts) > 1 or path.suffix.lower() in _SUFFIXES:
@@ -154,24 +165,51 @@ def _load(source: str, mobile: str, start: int, stop: int | None, stride: int) -
                 f"the mobile ion of {source} is {prototype.mobile_ion}", key="--mobile", found=mobile,
                 remedy=f"--mobile {prototype.mobile_ion}",
             )  # fmt: skip
-        return _of_prototype(prototype)
+        return (*_of_prototype(prototype), None)
     if path.suffix.lower() == ".cif":
-        return _read_structure(path), None, None
+        return _read_structure(path), None, None, None
     from ionsieve.trajectory.foreign import read_any
 
     frames = read_any(path, start=start, stop=stop, stride=stride, frame_interval_fs=1.0)
     import ase.io
+    import numpy as np
     from ase import Atoms
 
     periodic: Any = True
     if path.suffix.lower() not in (".h5", ".h5md", ".hdf5"):
         periodic = ase.io.read(path, index=0).pbc
     positions, cell = frames.positions[0].copy(), frames.cells.mean(axis=0)
+    frame = None
     if len(frames.positions) > 1:  # gates are found in the mean framework; ions that travel have no mean
         stays = frames.numbers != _number(mobile)
-        positions[stays] = frames.positions[:, stays].mean(axis=0)
+        mean = frames.positions[:, stays].mean(axis=0)
+        if _collapsed(frames.numbers[stays], frames.positions[0][stays], mean, frames.cells[0], cell):
+            frame = int(np.argmin(np.square(frames.positions[:, stays] - mean).sum(axis=(1, 2))))
+            positions, cell = frames.positions[frame].copy(), frames.cells[frame]
+        else:
+            positions[stays] = mean
     reference = Atoms(numbers=frames.numbers, positions=positions, cell=cell, pbc=periodic)
-    return reference, frames if len(frames.positions) > 1 else None, None
+    return reference, frames if len(frames.positions) > 1 else None, None, frame
+
+
+def _collapsed(numbers: Any, real: Any, mean: Any, real_cell: Any, mean_cell: Any) -> bool:
+    """Whether averaging has drawn bonded atoms together: polyanions that turn.
+
+    A group that turns between two equivalent orientations already shortens the mean of its bonds to 0.58 (a two-fold
+    turn of a tetrahedron); thermal motion and libration leave about 0.9 and more.
+    """
+    import numpy as np
+    from ase import Atoms
+    from ase.data import covalent_radii
+    from ase.neighborlist import neighbor_list
+
+    from ionsieve.geometry.cells import minimum_image
+
+    atoms = Atoms(numbers=numbers, positions=real, cell=real_cell, pbc=True)
+    i, j = neighbor_list("ij", atoms, 1.25 * covalent_radii[numbers])
+    i, j = i[i < j], j[i < j]
+    length = np.linalg.norm(minimum_image(real[j] - real[i], real_cell), axis=1)
+    return bool(np.any(np.linalg.norm(minimum_image(mean[j] - mean[i], mean_cell), axis=1) < _COLLAPSED * length))
 
 
 def _cell_of(structure: Any) -> Any:
@@ -267,7 +305,10 @@ def _print(record: StaticDescriptors, axis_radius: tuple[float, float, float]) -
         text = ", ".join(
             f"{d}D {'none' if b is None else f'{b:.3f}'}" for d, b in enumerate(record.bvse_barriers_eV, 1)
         )
-        console.print(f"bond-valence barriers {text} eV", highlight=False)
+        console.print(
+            f"bond-valence barriers {text} eV, each with about ±0.05 eV of grid noise at the spacing of 0.2 Å",
+            highlight=False,
+        )
     table = Table(title=f"{len(record.gates)} kinds of gate; * on the widest way through", title_justify="left")
     for name, justify in (
         ("jump", "left"), ("anions", "left"), ("area Å²", "right"), ("circumradius Å", "right"),

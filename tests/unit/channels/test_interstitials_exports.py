@@ -159,6 +159,7 @@ def test_command_on_a_structure_writes_its_files(app, tmp_path):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "free sphere 1.377" in result.stdout.replace("\n", " ")
+    assert "±0.05 eV of grid noise" in " ".join(result.stdout.split())
     assert {"channels.json", "gates.csv", "network.cif", "network.xyz", "gates.png", "bvse.cube", "bvse.png"} <= {
         p.name for p in out.iterdir()
     }
@@ -183,6 +184,36 @@ def test_command_on_a_trajectory_follows_the_gates(app, tmp_path):
     assert {"gates_in_motion.csv", "gates_in_motion.png", "density.cube"} <= {
         p.name for p in (tmp_path / "o").iterdir()
     }
+
+
+@pytest.mark.parametrize("turning", [True, False])
+def test_command_follows_gates_of_anions_that_turn(app, tmp_path, turning):
+    crystal = Structure.from_file(path_of("Na3PS4_I-43m"))
+    crystal.remove_oxidation_states()
+    atoms = crystal.to_ase_atoms()
+    atoms.info.clear()
+    rng = np.random.default_rng(0)
+    bonds = {
+        int(p): [s for s in np.flatnonzero(atoms.symbols == "S") if atoms.get_distance(p, s, mic=True) < 2.3]
+        for p in np.flatnonzero(atoms.symbols == "P")
+    }
+    frames = []
+    for turn in range(36):
+        copy = atoms.copy()
+        angle = np.radians(10 * turn if turning else 5 * (-1) ** turn)  # a full turn about z, or a libration
+        rotation = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+        for p, around in bonds.items():
+            assert len(around) == 4
+            copy.positions[around] = (
+                atoms[p].position + atoms.get_distances(p, around, mic=True, vector=True) @ rotation.T
+            )
+        copy.positions += rng.normal(0, 0.03, copy.positions.shape)
+        frames.append(copy)
+    ase_write(tmp_path / "run.extxyz", frames)
+    result = CliRunner().invoke(app, ["channels", str(tmp_path / "run.extxyz"), "--mobile", "Na"])
+    assert result.exit_code == 0, result.exception
+    assert "gates in motion" in result.stdout
+    assert ("nearest to the mean" in result.stderr) is turning
 
 
 def test_command_takes_sites_from_a_file_of_the_same_cell(app, tmp_path):
