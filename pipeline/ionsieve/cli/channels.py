@@ -306,7 +306,7 @@ def _print(record: StaticDescriptors, axis_radius: tuple[float, float, float]) -
             f"{d}D {'none' if b is None else f'{b:.3f}'}" for d, b in enumerate(record.bvse_barriers_eV, 1)
         )
         console.print(
-            f"bond-valence barriers {text} eV, each with about ±0.05 eV of grid noise at the spacing of 0.2 Å",
+            f"bond-valence barriers {text} eV, each with up to ±0.05 eV of grid noise at the spacing of 0.2 Å",
             highlight=False,
         )
     table = Table(title=f"{len(record.gates)} kinds of gate; * on the widest way through", title_justify="left")
