@@ -20,7 +20,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from ionsieve.errors import BugError, DataError, SetupError, TransientError
+from ionsieve.errors import BugError, DataError, InputError, SetupError, TransientError
+from ionsieve.store.lock import FolderLock
 
 __all__ = ["Ledger", "Row", "State"]
 
@@ -153,9 +154,16 @@ class Ledger:
                 self._db.execute("PRAGMA cache_size=-65536")
                 self._db.executescript(_SCHEMA)
                 self._db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
+                version = self._version()
             else:
-                self._db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
-            version = self._db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
+                try:
+                    version = self._open_to_read()
+                except sqlite3.OperationalError as error:
+                    if not _half_written(error):
+                        raise
+                    self._db.close()
+                    self._roll_back()
+                    version = self._open_to_read()
         except sqlite3.DatabaseError as error:
             raise self._problem(error) from error
         if version is None or int(version[0]) != VERSION:
@@ -167,8 +175,29 @@ class Ledger:
                 remedy="delete ledger.sqlite and resume: it is made again from the files",
             )
 
+    def _version(self) -> Any:
+        return self._db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
+
+    def _open_to_read(self) -> Any:
+        self._db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+        return self._version()
+
+    def _roll_back(self) -> None:
+        """Undo what a killed writer left half done: a reader cannot, so become the writer for a moment."""
+        try:
+            with FolderLock(self.path.parent / "lock", what="a repair of the ledger"):
+                db = sqlite3.connect(self.path, timeout=BUSY_S)
+                try:
+                    db.execute("SELECT count(*) FROM meta").fetchone()
+                finally:
+                    db.close()
+        except (InputError, OSError) as error:
+            raise _wants_a_writer(self.path, str(error)) from error
+
     def _problem(self, error: sqlite3.Error) -> Exception:
         text = str(error)
+        if _half_written(error):
+            return _wants_a_writer(self.path, text)
         if "locked" in text or "busy" in text:
             return TransientError("the ledger is busy", where=str(self.path), cause=text, remedy="try again")
         if "disk is full" in text or "disk I/O error" in text:
@@ -355,6 +384,20 @@ class Ledger:
     def __del__(self) -> None:
         if hasattr(self, "_db"):
             self.close()
+
+
+def _half_written(error: sqlite3.Error) -> bool:
+    """Whether a reader met the journal of a writer that was killed in the middle of a commit."""
+    return isinstance(error, sqlite3.OperationalError) and "readonly database" in str(error)
+
+
+def _wants_a_writer(path: Path, cause: str) -> TransientError:
+    return TransientError(
+        "a run was killed while it wrote the ledger",
+        where=str(path),
+        cause=cause,
+        remedy="`ionsieve resume FOLDER` puts it right; nothing is lost",
+    )
 
 
 def _row(values: tuple[Any, ...]) -> Row:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ionsieve.errors import BugError, DataError, InputError, SetupError
+from ionsieve.errors import BugError, DataError, InputError, SetupError, TransientError
 from ionsieve.records import Candidate, FileReference, PotentialIdentity, Run, RunRecord
 from ionsieve.store import DamagedError, EventLog, Request, Row, State, Store, safe_name
 from ionsieve.store import folder as fs
@@ -417,6 +417,42 @@ def test_the_ledger_is_rebuilt_from_the_files(store: Store) -> None:
         assert rows[keys[1]].facts == {"name": "c1"}
         assert rows["q" * 64].state is State.QUARANTINED
     store.close()
+
+
+KILLED_IN_A_COMMIT = """
+import os, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("PRAGMA cache_size=1")  # pages go to the file before the commit: the journal is hot
+db.execute("BEGIN IMMEDIATE")
+for n in range(2000):
+    db.execute("INSERT INTO meta VALUES (?, ?)", (f"half-{n}", "1" * 500))
+os.kill(os.getpid(), 9)
+"""
+
+
+def half_written(store: Store) -> None:
+    with store.lock:
+        store.ledger.write([Row("a" * 40, "generate")])
+        store.close()
+    path = store.folder / "ledger.sqlite"
+    subprocess.run([sys.executable, "-c", KILLED_IN_A_COMMIT, str(path)], check=False)
+    assert path.with_name("ledger.sqlite-journal").stat().st_size > 0
+
+
+def test_a_reader_puts_right_what_a_kill_left_half_written(store: Store) -> None:
+    half_written(store)
+    ledger = Store.open(store.folder).ledger
+    assert not ledger.writable
+    assert [row.key for row in ledger.rows()] == ["a" * 40]
+    assert ledger.get_meta("half-1") is None
+    assert not store.lock.held
+
+
+def test_a_reader_leaves_a_half_written_ledger_to_the_run_that_holds_the_lock(store: Store) -> None:
+    half_written(store)
+    with store.lock, pytest.raises(TransientError, match="killed while it wrote") as caught:
+        Store.open(store.folder).ledger  # noqa: B018
+    assert "resume" in caught.value.problem.remedy
 
 
 def test_a_broken_ledger_says_what_to_do(store: Store) -> None:
