@@ -1,14 +1,47 @@
-"""A stop flag that a signal sets: schedulers send SIGTERM (or SIGUSR1) some time before the end."""
+"""Stop flags that a signal sets: schedulers send SIGTERM (or SIGUSR1) some time before the end.
+
+`StopOnSignal` is for a program of one's own. A process that works for a campaign has one flag for all: whoever learns
+that it is to end calls `ask`, whoever works looks at `asked` where it can save.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-__all__ = ["StopOnSignal"]
+__all__ = ["StopOnSignal", "ask", "asked", "forget", "listening"]
+
+_ASKED = threading.Event()
+_SOURCES: list[Callable[[], bool]] = []
+
+
+def ask() -> None:
+    """Ask all work of this process to save and return; may be called by a signal handler."""
+    _ASKED.set()
+
+
+def forget() -> None:
+    """Take the wish back: what was to end has ended, and the process lives on."""
+    _ASKED.clear()
+
+
+def asked() -> bool:
+    """Whether the work of this process is to save and return."""
+    return _ASKED.is_set() or any(source() for source in tuple(_SOURCES))
+
+
+@contextmanager
+def listening(source: Callable[[], bool]) -> Iterator[None]:
+    """Within the context, `asked` is true also when `source` says so."""
+    _SOURCES.append(source)
+    try:
+        yield
+    finally:
+        _SOURCES.remove(source)
 
 
 class StopOnSignal:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ionsieve.dynamics import stopping
 from ionsieve.errors import SetupError
 from ionsieve.screening import retries
 from ionsieve.screening.book import Book
@@ -403,13 +404,20 @@ class Driver:
 
 @contextmanager
 def _signals(tell: Callable[[str], None]) -> Iterator[None]:
-    """Turn SIGTERM and SIGUSR1 (a scheduler's warning before the end) into a clean stop, in the main thread."""
+    """Turn SIGTERM, SIGUSR1 (a scheduler's warning before the end) and the first Ctrl-C into a clean stop.
+
+    What works in this process saves and returns (`stopping`). A second Ctrl-C does not wait for it. Signals reach the
+    main thread only; elsewhere nothing is caught.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    caught = [signal.SIGTERM, signal.SIGUSR1]
+    caught = [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT]
 
     def handler(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        stopping.ask()
         tell(signal.Signals(number).name)
 
     old = {number: signal.signal(number, handler) for number in caught}
@@ -418,3 +426,4 @@ def _signals(tell: Callable[[str], None]) -> Iterator[None]:
     finally:
         for number, previous in old.items():
             signal.signal(number, previous)
+        stopping.forget()

@@ -159,6 +159,7 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Reco
 def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None = None) -> list[Record | None]:
     """Run several systems in one batch; other settings, and the fallback path, get batches of their own."""
     from ionsieve.dynamics import Job, simulate
+    from ionsieve.dynamics.stopping import asked as stop
     from ionsieve.potentials import load
 
     all_relaxed = [store.need(input_key(r, "relax"), RelaxedConfiguration) for r in requests]
@@ -212,9 +213,8 @@ def run_many(requests: Sequence[Request], store: Store, deadline_s: float | None
     rule = None if measured is None else stop_rule(TransportSettings.model_validate(measured))
     identity = identify(potential)
     records: list[Record | None] = []
-    for request, this, relaxed, progress in zip(
-        requests, runs, all_relaxed, simulate(jobs, potential, settings, deadline_s=deadline_s, rule=rule), strict=True
-    ):
+    ended = simulate(jobs, potential, settings, deadline_s=deadline_s, stop=stop, rule=rule)
+    for request, this, relaxed, progress in zip(requests, runs, all_relaxed, ended, strict=True):
         if progress.state == "unfinished":
             records.append(None)
             continue
