@@ -18,6 +18,7 @@ from ionsieve.screening.profiles import QUEUES, Profile, SchedulerPlace, load_pr
 from ionsieve.screening.queues import Jobs
 from ionsieve.store import Store
 from ionsieve.store.folder import write_file
+from ionsieve.store.lock import holder
 
 __all__ = ["allocation_rank", "check_workers", "configure_dask", "open_pool", "security_of", "serve_allocation"]
 
@@ -246,8 +247,20 @@ def _local_gpu(folder: Path, stages: str, profile: Profile, n_workers: int | Non
 def _join(folder: Path, stages: str, profile: Profile) -> DaskPool:
     address = str(profile.scheduler.address)
     client = _client(address, security=security_of(profile))
-    client.wait_for_workers(1, timeout=profile.patience_s)
-    check_workers(client, folder)
+    try:
+        client.wait_for_workers(1, timeout=profile.patience_s)
+        check_workers(client, folder)
+    except TimeoutError as error:
+        client.close()
+        raise SetupError(
+            f"the scheduler has had no worker for {profile.patience_s:.0f} s",
+            where=address,
+            cause=str(error),
+            remedy=f"start workers for it: `dask worker {address}`, or raise patience_s in a profile of kind address",
+        ) from error
+    except BaseException:
+        client.close()
+        raise
     return DaskPool(
         client, folder, stages, patience_s=profile.patience_s, notes={"where": "a scheduler that was there"}
     )
@@ -279,13 +292,40 @@ def _batch(folder: Path, stages: str, profile: Profile) -> DaskPool:
 
 def _allocation(folder: Path, stages: str, profile: Profile) -> DaskPool:
     """Rank 0 of an ``srun``: scheduler and driver; the other ranks are workers (see `serve_allocation`)."""
+    sign = _Sign(_sign_path(folder))
     cluster = _scheduler_only(profile)
-    job = os.environ.get("SLURM_JOB_ID", "0")
-    write_file(folder / f"scheduler-{job}.json", json.dumps({"address": cluster.scheduler_address}))
-    client = _client(cluster)
+    try:
+        sign.put_up(cluster.scheduler_address)
+        client = _client(cluster)
+    except BaseException:
+        sign.close()
+        cluster.close()
+        raise
     return DaskPool(
-        client, folder, stages, owned=[cluster], patience_s=profile.patience_s, notes={"where": "srun allocation"}
+        client, folder, stages, owned=[sign, cluster], patience_s=profile.patience_s, notes={"where": "srun allocation"}
     )
+
+
+def _sign_path(folder: Path) -> Path:
+    """Where rank 0 says where its scheduler is. A job that was put back into the queue keeps its number."""
+    job, restart = (os.environ.get(name, "0") for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT"))
+    return folder / f"scheduler-{job}-{restart}.json"
+
+
+class _Sign:
+    """The file that leads the other ranks to rank 0's scheduler: there as long as the scheduler is."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.close()  # an earlier scheduler's, that could not take it down
+
+    def put_up(self, address: str) -> None:
+        """Say where; another scheduler makes another text, also at the same address."""
+        write_file(self._path, json.dumps({"address": address, "since": time.time_ns()}))
+
+    def close(self, timeout: float = 0) -> None:
+        """Take it down."""
+        self._path.unlink(missing_ok=True)
 
 
 def allocation_rank(profile: str | Path | Profile | None) -> int:
@@ -298,18 +338,30 @@ def allocation_rank(profile: str | Path | Profile | None) -> int:
 
 
 def serve_allocation(folder: Path, *, patience_s: float = 300.0) -> int:
-    """Work for the scheduler of rank 0 until it ends; return the exit code."""
-    job = os.environ.get("SLURM_JOB_ID", "0")
-    path = folder / f"scheduler-{job}.json"
-    until = time.monotonic() + patience_s
-    while not path.exists():
-        if time.monotonic() > until:
-            raise SetupError("rank 0 has started no scheduler", where=str(path), remedy="look at rank 0's output")
-        time.sleep(0.5)
-    address = json.loads(path.read_text())["address"]
+    """Work for the scheduler of rank 0, and for those that replace it, until the run ends; return the exit code."""
+    path = _sign_path(folder)
     name = f"rank{os.environ.get('SLURM_PROCID', '0')}"
-    arguments = [address, "--name", name, "--nanny", "--death-timeout", "60", "--memory-limit", "0"]
-    return launch.main(arguments if visible_gpus() else [*arguments, "--workers", "1"])
+    told, code, stopped = "", 0, False
+    until = time.monotonic() + patience_s
+    while not stopped:
+        try:
+            text = path.read_text()
+        except FileNotFoundError:
+            text = ""
+        if text and text != told:
+            told, address = text, json.loads(text)["address"]
+            arguments = [address, "--name", name, "--nanny", "--death-timeout", "60", "--memory-limit", "0"]
+            code, stopped = launch.serve(arguments if visible_gpus() else [*arguments, "--workers", "1"])
+            until = time.monotonic() + patience_s
+        elif told and (who := holder(folder / "lock")) is not None and who.get("released"):
+            break  # the run has ended
+        elif time.monotonic() > until:
+            if told:
+                break
+            raise SetupError("rank 0 has started no scheduler", where=str(path), remedy="look at rank 0's output")
+        else:
+            time.sleep(0.5)
+    return code
 
 
 def _look_around(folder: str) -> dict[str, Any]:

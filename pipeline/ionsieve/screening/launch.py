@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-__all__ = ["commands", "main", "visible_gpus"]
+__all__ = ["commands", "main", "serve", "visible_gpus"]
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
@@ -64,7 +64,12 @@ def commands(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Start the workers and wait for them."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    return serve(sys.argv[1:] if argv is None else argv)[0]
+
+
+def serve(arguments: Sequence[str]) -> tuple[int, bool]:
+    """Start the workers and wait for them; return the exit code, and whether a signal ended them."""
+    arguments = list(arguments)
     workers, gpus = 1, visible_gpus()
     if "--workers" in arguments:
         at = arguments.index("--workers")
@@ -82,11 +87,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM if number == signal.SIGUSR1 else number)
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, forward)
-    while any(p.poll() is None for p in processes):
-        time.sleep(0.2)
-    return 0 if stopping else max((abs(p.returncode) for p in processes), default=0)
+    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    try:
+        while any(p.poll() is None for p in processes):
+            time.sleep(0.2)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return (0 if stopping else max((abs(p.returncode) for p in processes), default=0)), stopping
 
 
 if __name__ == "__main__":

@@ -26,7 +26,17 @@ from ionsieve.errors import SetupError
 from ionsieve.screening.profiles import Profile, WorkerGroup, walltime_s
 from ionsieve.store.folder import write_file
 
-__all__ = ["DRIVER_JOB", "Jobs", "QUEUE", "cancel_driver", "cancel_job", "job_state", "submit_script", "worker_script"]
+__all__ = [
+    "DRIVER_JOB",
+    "Jobs",
+    "QUEUE",
+    "cancel_driver",
+    "cancel_job",
+    "clock",
+    "job_state",
+    "submit_script",
+    "worker_script",
+]
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,12 @@ def _job_class(kind: str) -> Any:
     return getattr(module, told.job)
 
 
+def clock(group: WorkerGroup) -> str:
+    """Return a group's walltime as ``HH:MM:SS``: batch systems read days and bare numbers each in a way of its own."""
+    seconds = walltime_s(group.walltime)
+    return f"{seconds // 3600:02d}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
+
+
 def worker_script(
     kind: str, name: str, group: WorkerGroup, *, scheduler: str, folder: Path, security: Any = None, campaign: str = ""
 ) -> str:
@@ -103,7 +119,7 @@ def worker_script(
         name=name,
         job_name="-".join(filter(None, ("ionsieve", campaign, name)))[:60],
         queue=group.queue,
-        walltime=group.walltime,
+        walltime=clock(group),
         cores=group.cores,
         memory=f"{group.memory_GB:g}GB",
         processes=max(group.gpus, 1) if group.gpus else group.workers,

@@ -2,7 +2,8 @@
 
 The driver's job submits the worker jobs, keeps them queued while there is work, and ends when the ranking is there. Two
 minutes before its walltime the batch system warns it (SIGUSR1): it saves what it knows, and the script puts itself back
-into the queue. Results are files, so nothing else is handed over.
+into the queue. PBS has no such signal: there the script warns itself. Results are files, so nothing else is handed
+over.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ionsieve.errors import InputError, Problems, SetupError
 from ionsieve.screening.profiles import QUEUES, Profile, WorkerGroup, load_profile, walltime_s
-from ionsieve.screening.queues import DRIVER_JOB, QUEUE, submit_script, worker_script
+from ionsieve.screening.queues import DRIVER_JOB, QUEUE, clock, submit_script, worker_script
 from ionsieve.store import Store
 from ionsieve.store.folder import write_file
 
@@ -71,10 +72,18 @@ def driver_script(kind: str, profile: Profile, folder: Path, *, campaign: str, p
         "pbs": 'qrerun "$PBS_JOBID"',
         "sge": "exit 99",
     }[kind]
+    left = max(60, walltime_s(group.walltime) - WARNING_S)
+    alarm = [
+        f"( trap 'kill $!; exit' TERM; sleep {left} & wait $!; kill -USR1 $$ ) </dev/null >/dev/null 2>&1 &",
+        "alarm=$!",
+    ]
+    if kind != "pbs":
+        alarm = []
     return "\n".join(
         [
             "#!/bin/bash",
             *header,
+            *alarm,
             "export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1",
             *group.prologue,
             "stopping=0",
@@ -85,6 +94,7 @@ def driver_script(kind: str, profile: Profile, folder: Path, *, campaign: str, p
             "child=$!",
             "wait $child; code=$?",
             "while kill -0 $child 2>/dev/null; do wait $child; code=$?; done",
+            *(["kill $alarm 2>/dev/null"] if alarm else []),
             f"if [ $stopping = 1 ] && [ $code = 130 ]; then {requeue}; fi",
             "exit $code",
             "",
@@ -97,7 +107,6 @@ def _header(kind: str, group: WorkerGroup, folder: Path, name: str) -> list[str]
     logs = folder / "logs"
     memory_MB = max(1, round(group.memory_GB * 1000))
     seconds = walltime_s(group.walltime)
-    clock = f"{seconds // 3600:02d}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
     if kind == "slurm":
         lines = [
             f"-J {name}",
@@ -109,7 +118,7 @@ def _header(kind: str, group: WorkerGroup, folder: Path, name: str) -> list[str]
             "-n 1",
             f"--cpus-per-task={group.cores}",
             f"--mem={memory_MB}M",
-            f"-t {group.walltime}",
+            f"-t {clock(group)}",
             "--requeue",
             f"--signal=B:USR1@{WARNING_S}",
         ]
@@ -121,7 +130,7 @@ def _header(kind: str, group: WorkerGroup, folder: Path, name: str) -> list[str]
             *([f"-q {group.queue}"] if group.queue else []),
             *([f"-A {group.account}"] if group.account else []),
             f"-l select=1:ncpus={group.cores}:mem={memory_MB}mb",
-            f"-l walltime={clock}",
+            f"-l walltime={clock(group)}",
             "-r y",
         ]
     else:
@@ -131,7 +140,7 @@ def _header(kind: str, group: WorkerGroup, folder: Path, name: str) -> list[str]
             f"-e {logs}/",
             *([f"-q {group.queue}"] if group.queue else []),
             *([f"-P {group.account}"] if group.account else []),
-            f"-l h_rt={clock},s_rt={max(60, seconds - WARNING_S)},h_vmem={memory_MB}M",
+            f"-l h_rt={clock(group)},s_rt={max(60, seconds - WARNING_S)},h_vmem={memory_MB}M",
             "-r y",
             "-cwd",
         ]

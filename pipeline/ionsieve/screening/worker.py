@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ionsieve.dynamics import stopping
 from ionsieve.errors import InputError, IonsieveError, SetupError
 from ionsieve.screening.facts import facts
 from ionsieve.store import DamagedError, Request, Store
@@ -65,15 +66,22 @@ class Answer:
     device: str = ""
 
 
-_STORES: dict[str, Store] = {}
+_STORES: dict[str, tuple[Any, Store]] = {}
 _STAGES: dict[str, Mapping[str, Any]] = {}
 
 
 def _store(folder: str) -> Store:
-    if folder not in _STORES:
+    """Return the folder's store; opened again when an amendment has put another campaign there."""
+    try:
+        told = (Path(folder) / "store.json").stat()
+        written: Any = (told.st_ino, told.st_mtime_ns, told.st_size)
+    except OSError:
+        written = None  # `open` says what is wrong
+    held = _STORES.get(folder)
+    if held is None or held[0] != written:
         _STORES.clear()
-        _STORES[folder] = Store.open(folder)
-    return _STORES[folder]
+        held = _STORES[folder] = (written, Store.open(folder))
+    return held[1]
 
 
 def _stages(where: str) -> Mapping[str, Any]:
@@ -223,11 +231,11 @@ class Note:
 def _answer_each(
     asked: Sequence[Request], store: Store, stage: Any, deadline_s: float | None, begin: float, note: Note
 ) -> list[Answer]:
-    """Answer one request after the other until the deadline; the first is always begun."""
+    """Answer one request after the other until a stop or the deadline; the first is begun whatever the deadline."""
     answers: list[Answer] = []
     for request in asked:
         used = time.monotonic() - begin
-        if deadline_s is not None and used >= deadline_s and answers:
+        if stopping.asked() or (deadline_s is not None and used >= deadline_s and answers):
             answers.append(Answer(request.key, "unfinished"))
             continue
         note.at([request.key])

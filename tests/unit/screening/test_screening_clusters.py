@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from ionsieve.errors import InputError, ProblemsError
+from ionsieve.errors import InputError, ProblemsError, SetupError
+from ionsieve.screening import clusters
 from ionsieve.screening.launch import commands, visible_gpus
-from ionsieve.screening.profiles import Profile, WorkerGroup, load_profile, profile_names, walltime_s
+from ionsieve.screening.profiles import Profile, SchedulerPlace, WorkerGroup, load_profile, profile_names, walltime_s
 from ionsieve.screening.queues import worker_script
 from ionsieve.screening.submission import check_feasible, driver_script
 from ionsieve.screening.worker import time_left_s
+from ionsieve.store import FolderLock, Store
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -117,6 +122,124 @@ def test_the_driver_job_is_warned_and_requeues(tmp_path: Path) -> None:
     assert "#SBATCH --requeue" in script
     assert 'scontrol requeue "$SLURM_JOB_ID"' in script
     assert "resume" in script
+
+
+@pytest.mark.parametrize(("asked", "clock"), [("1-00:00:00", "24:00:00"), ("30", "00:30:00"), ("90:00", "01:30:00")])
+def test_every_batch_system_is_told_hours_minutes_seconds(tmp_path: Path, asked: str, clock: str) -> None:
+    group = gpu_group(walltime=asked)
+    for kind, line in (("slurm", "#SBATCH -t {}"), ("pbs", "#PBS -l walltime={}"), ("sge", "#$ -l h_rt={}")):
+        worker = worker_script(kind, "gpu1", group, scheduler="tcp://h:1", folder=tmp_path)
+        assert line.format(clock) in worker.splitlines()
+        profile = Profile(kind=kind, groups={"gpu": group}, driver=group)
+        driver = driver_script(kind, profile, tmp_path, campaign="x", profile_path=tmp_path / "cluster.yaml")
+        assert line.format(clock) in driver
+
+
+FAKE_PYTHON = """#!/bin/bash
+trap 'exit 130' USR1
+while true; do sleep 0.1; done
+"""
+
+
+def test_a_pbs_driver_warns_itself_and_requeues(tmp_path: Path) -> None:
+    python, qrerun = tmp_path / "python", tmp_path / "qrerun"
+    python.write_text(FAKE_PYTHON)
+    qrerun.write_text(f"#!/bin/bash\necho $1 > {tmp_path}/requeued\n")
+    for program in (python, qrerun):
+        program.chmod(0o755)
+    driver = WorkerGroup(walltime="00:10:00", python=str(python))
+    profile = Profile(kind="pbs", groups={"gpu": gpu_group()}, driver=driver)
+    script = driver_script("pbs", profile, tmp_path, campaign="x", profile_path=tmp_path / "cluster.yaml")
+    assert "sleep 480 " in script
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PBS_JOBID": "17"}
+    done = subprocess.run(
+        ["bash", "-c", script.replace("sleep 480 ", "sleep 2 ")], env=environment, timeout=60, check=False
+    )
+    assert done.returncode == 130
+    assert (tmp_path / "requeued").read_text() == "17\n"
+
+
+def test_a_pbs_driver_that_ends_in_time_leaves_no_alarm(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/bash\nexit 3\n")
+    python.chmod(0o755)
+    driver = WorkerGroup(walltime="00:10:00", python=str(python))
+    profile = Profile(kind="pbs", groups={"gpu": gpu_group()}, driver=driver)
+    script = driver_script("pbs", profile, tmp_path, campaign="x", profile_path=tmp_path / "cluster.yaml")
+    script = script.replace("sleep 480 ", "sleep 480.125 ")
+    assert subprocess.run(["bash", "-c", script], timeout=60, check=False).returncode == 3
+    until = time.monotonic() + 10
+    while (left := _commands().count("sleep 480.125")) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not left
+
+
+def _commands() -> list[str]:
+    import psutil
+
+    return [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
+
+
+# -- srun --------------------------------------------------------------------------------------------------------------
+
+
+def test_ranks_follow_a_scheduler_that_was_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stale address, then the scheduler's, then its replacement's, then the end of the run."""
+    monkeypatch.setenv("SLURM_JOB_ID", "5")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    (tmp_path / "scheduler-5-0.json").write_text('{"address": "tcp://before-the-requeue:1"}')
+    path = tmp_path / "scheduler-5-1.json"
+    path.write_text('{"address": "tcp://stale:1"}')
+    lock = FolderLock(tmp_path / "lock").acquire()
+    served: list[str] = []
+
+    def serve(arguments: Sequence[str]) -> tuple[int, bool]:
+        served.append(arguments[0])
+        sign = clusters._Sign(path)
+        assert not path.exists()
+        if len(served) < 3:
+            sign.put_up("tcp://again:2")
+        else:
+            lock.release()
+        return len(served), False
+
+    monkeypatch.setattr(clusters.launch, "serve", serve)
+    assert clusters.serve_allocation(tmp_path, patience_s=20.0) == 3
+    assert served == ["tcp://stale:1", "tcp://again:2", "tcp://again:2"]
+
+
+def test_a_rank_that_is_told_to_end_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clusters._Sign(clusters._sign_path(tmp_path)).put_up("tcp://h:1")
+    monkeypatch.setattr(clusters.launch, "serve", lambda arguments: (0, True))
+    assert clusters.serve_allocation(tmp_path, patience_s=20.0) == 0
+
+
+def test_the_sign_of_a_scheduler_goes_with_its_pool(tmp_path: Path) -> None:
+    Store.create(tmp_path / "run", {"name": "x"})
+    pool = clusters.open_pool(tmp_path / "run", "a:B", profile=Profile(kind="srun", scheduler={"host": "127.0.0.1"}))
+    try:
+        assert len(list((tmp_path / "run").glob("scheduler-*.json"))) == 1
+    finally:
+        pool.close()
+    assert not list((tmp_path / "run").glob("scheduler-*.json"))
+
+
+def test_a_scheduler_without_workers_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import LocalCluster
+
+    told = clusters._client
+    clients: list[Any] = []
+
+    def client(*args: Any, **more: Any) -> Any:
+        clients.append(told(*args, **more))
+        return clients[-1]
+
+    monkeypatch.setattr(clusters, "_client", client)
+    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as cluster:
+        place = SchedulerPlace(address=cluster.scheduler_address)
+        with pytest.raises(SetupError, match="no worker"):
+            clusters.open_pool(tmp_path, "a:B", profile=Profile(kind="address", scheduler=place, patience_s=0.5))
+        assert [c.status for c in clients] == ["closed"]
 
 
 NODE = {"name": "gpu", "cpus": 16, "memory_MB": 64000, "gpus": 2, "limit_s": 86400}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +16,12 @@ from typing import Any
 
 import pytest
 
+from ionsieve.dynamics import stopping
 from ionsieve.errors import InputError, SetupError
-from ionsieve.screening import clusters
+from ionsieve.screening import clusters, worker
 from ionsieve.screening.clusters import check_workers, open_pool
 from ionsieve.screening.funnel import FunnelSettings
-from ionsieve.screening.pool import SerialPool
+from ionsieve.screening.pool import Bundle, DaskPool, SerialPool
 from ionsieve.screening.profiles import Profile, SchedulerPlace, Tls
 from ionsieve.screening.progress import JsonLines, Plain, Quiet, estimate_left_s, make_progress, readable_time
 from ionsieve.screening.run import run_plan
@@ -95,6 +99,59 @@ def test_a_job_that_ends_soon_starts_nothing(store: Store, monkeypatch: pytest.M
     assert [(a.key, a.status) for a in answers] == [(requests[0].key, "unfinished")]
 
 
+def test_a_stop_ends_a_bundle_and_what_it_left_is_given_back(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stop comes while the first of three is worked on: the others are not begun, and the run can be resumed."""
+    generate = null.STAGES["generate"].run
+    asked: list[str] = []
+
+    def stopped_at_the_first(request: Request, store_: Store, deadline_s: float | None) -> Any:
+        asked.append(request.key)
+        signal.raise_signal(signal.SIGTERM)
+        return generate(request, store_, deadline_s)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(null.STAGES["generate"], "run", stopped_at_the_first)
+        report = run_here(store)
+    assert (report.status, report.signal, len(asked)) == ("interrupted", "SIGTERM", 1)
+    assert not stopping.asked()
+    assert run_here(Store.open(store.folder)).exit_code == 0
+
+
+def test_a_second_interrupt_does_not_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted_twice(*_: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        assert stopping.asked()
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("it waited")
+
+    monkeypatch.setattr(null.STAGES["generate"], "run", interrupted_twice)
+    report = run_here(store)
+    assert (report.status, report.signal) == ("interrupted", "SIGINT")
+
+
+def waits_for_the_stop(request: Request, store_: Store, deadline_s: float | None) -> Any:
+    """Stand in for dynamics: works until it is told to stop, saves, and returns nothing."""
+    until = time.monotonic() + 60
+    (store_.folder / "begun").write_text(str(os.getpid()))
+    while time.monotonic() < until:
+        if stopping.asked():
+            (store_.folder / "saved").write_text("")
+            return None
+        time.sleep(0.05)
+    raise AssertionError("nobody said stop")
+
+
+ENDLESS = {"generate": SimpleNamespace(run=waits_for_the_stop)}
+
+
+def test_a_worker_sees_an_amended_campaign(store: Store) -> None:
+    before = worker._store(str(store.folder))
+    assert before.campaign["seed"] == store.campaign["seed"]
+    assert worker._store(str(store.folder)) is before
+    Store.create(store.folder, {**store.campaign, "seed": 4711}, amend=True)
+    assert worker._store(str(store.folder)).campaign["seed"] == 4711
+
+
 # -- Dask --------------------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +197,34 @@ def mixed(tmp_path: Path) -> Iterator[_Cluster]:
         client.wait_for_workers(2, timeout=120)
     yield cluster
     cluster.close()
+
+
+@pytest.mark.parametrize("whom", ["nanny", "worker"])
+def test_a_signalled_worker_saves_what_it_is_at(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whom: str
+) -> None:
+    from distributed import Client
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    cluster = _Cluster(tmp_path, [["--nanny"]])
+    begun, saved = store.folder / "begun", store.folder / "saved"
+    request = NullBuilders(store.campaign).generate(null_subjects(store.campaign)[0])
+    try:
+        with Client(cluster.address) as client:
+            client.wait_for_workers(1, timeout=120)
+            pool = DaskPool(client, store.folder, f"{Path(__file__).stem}:ENDLESS")
+            pool.submit(Bundle("b", (request.to_dict(),), False, None))
+            until = time.monotonic() + 60
+            while not (begun.exists() and begun.read_text()) and time.monotonic() < until:
+                time.sleep(0.05)
+            os.kill(cluster.processes[1].pid if whom == "nanny" else int(begun.read_text()), signal.SIGTERM)
+            if whom == "worker":  # it has time to say so
+                (completion,) = pool.wait(30.0)
+                assert [a.status for a in completion.answers] == ["unfinished"]
+            assert cluster.processes[1].wait(30) is not None
+            assert saved.exists()
+    finally:
+        cluster.close()
 
 
 def test_dynamics_goes_to_gpus_and_the_rest_to_cpus(store: Store, mixed: _Cluster) -> None:
