@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import queue
-import signal
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,37 +129,15 @@ _LEAVING = frozenset({"closing", "closing_gracefully", "closed", "failed"})
 """What Dask calls a worker that is on its way out: its nanny gives the work under way some seconds to save."""
 
 
-def _heed_signals(worker: Any) -> None:
-    """Let a signal that reaches the worker's own process (a job's whole group gets it) end the work, not kill it.
-
-    Runs in the worker's loop. Under a nanny that is the main thread, whose signals nobody handles otherwise.
-    """
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        return
-    loop = worker.loop.asyncio_loop
-
-    def end() -> None:
-        loop.remove_signal_handler(signal.SIGTERM)  # the second one kills
-        stopping.ask()
-        if not worker.state.executing_count:  # else `_on_worker` leaves when the work is saved
-            worker.loop.add_callback(worker.close_gracefully)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end)
-
-
 def _on_worker(folder: str, requests: Sequence[Mapping[str, Any]], **told: Any) -> list[Answer]:
     """Run `work` under the name of the Dask worker that was given it."""
     from distributed import get_worker
 
     worker = get_worker()
-    if worker.nanny:
-        worker.loop.add_callback(_heed_signals, worker)
     with stopping.listening(lambda: worker.status.name in _LEAVING):
         answers = work(folder, requests, worker=worker.address, **told)
     left = time_left_s()
-    ends = stopping.asked() or (left is not None and left <= 0)
-    if ends and worker.status.name not in _LEAVING:  # leave before the job is killed, and take no more work
+    if left is not None and left <= 0:  # the job ends soon: leave before it is killed, and take no more work
         worker.loop.add_callback(worker.close_gracefully)
         time.sleep(1.0)
     return answers
