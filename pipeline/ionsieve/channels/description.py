@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
-
 from ionsieve.channels.bottlenecks import find_bottlenecks
 from ionsieve.channels.framework import Framework, Reading, read_framework
 from ionsieve.channels.gates import GateSet, find_gates, percolating_jumps, static_gates
@@ -30,7 +28,8 @@ class Channels:
 
     `framework`, `spheres` and `gate_set` are the objects behind the numbers, for exports and for gates in motion.
     `percolation_radius_A` is 0 in dimensions in which nothing percolates. `limiting_gate_A` is the free radius
-    of the narrowest gate on the widest way through the crystal over named sites; None when no such way is known.
+    of the narrowest gate on the widest way through the crystal over named sites; None when no such way is known,
+    infinite when one meets no gate (all its jumps stay in one cavity: open).
     `bvse_barriers_eV` is None when the landscape was not asked for or parameters of a pair are missing.
     """
 
@@ -120,7 +119,7 @@ def describe(
         axis_radius_A=(axis[0], axis[1], axis[2]),
         gates=static_gates(gates, on_way),
         bottlenecks=find_bottlenecks(framework, found),
-        limiting_gate_A=limit if limit is None or np.isfinite(limit) else None,
+        limiting_gate_A=limit,
         bvse_barriers_eV=barriers,
         radii_A=framework.radius_table,
         ion_radius_A=framework.ion_radius,

@@ -262,3 +262,14 @@ def test_a_file_that_numbers_its_atoms_has_the_kinds_of_one_that_does_not():
 def test_labels_that_name_sites_are_kept():
     nasicon = channels("NaZr2P3O12_R-3c")  # O1, O2: two sites of one element
     assert {"O1", "O2"} <= set(nasicon.framework.names)
+
+
+def test_a_way_that_meets_no_gate_counts_as_open():
+    crystal = Structure.from_file(Path(prototypes.load("Na3PS4_I-43m").location).with_suffix(".cif"))
+    found = describe(crystal, "Na", settings=ChannelSettings(min_jump_length_A=5.0))  # every jump stays in one cavity
+    assert found.limiting_gate_A == np.inf
+    asked = ChannelSettings(min_gate_free_radius_A=0.5)
+    assert judge(found, asked)[0] is Outcome.COMPLETED
+    nowhere = describe(crystal, "Na", settings=ChannelSettings(max_jump_length_A=0.5))
+    assert nowhere.limiting_gate_A is None
+    assert "no way through" in judge(nowhere, asked)[1]
