@@ -148,7 +148,8 @@ class Ledger:
         self._closed = False
         try:
             if writable:
-                self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+                # the collector may close a forgotten ledger from another thread; nobody uses one from two at a time
+                self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
                 self._db.execute("PRAGMA journal_mode=DELETE")
                 self._db.execute("PRAGMA synchronous=NORMAL")
                 self._db.execute("PRAGMA cache_size=-65536")
@@ -179,7 +180,8 @@ class Ledger:
         return self._db.execute("SELECT value FROM meta WHERE name = 'version'").fetchone()
 
     def _open_to_read(self) -> Any:
-        self._db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)
+        address = f"{self.path.absolute().as_uri()}?mode=ro"
+        self._db = sqlite3.connect(address, uri=True, timeout=BUSY_S, check_same_thread=False)
         return self._version()
 
     def _roll_back(self) -> None:

@@ -514,3 +514,22 @@ def test_folders_migrate_or_say_why_not(tmp_path: Path) -> None:
         plan_folder(9, where="x")
     with pytest.raises(DataError, match="older version"):
         plan_folder(0, where="x", steps=steps, newest=3)
+
+
+def test_a_forgotten_ledger_may_be_closed_by_any_thread(store: Store) -> None:
+    import threading
+
+    with store.lock:
+        ledger = store.ledger
+        told: list[BaseException] = []
+
+        def close() -> None:
+            try:
+                ledger.close()
+            except sqlite3.Error as error:
+                told.append(error)
+
+        thread = threading.Thread(target=close)
+        thread.start()
+        thread.join()
+    assert told == []
