@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -195,9 +197,22 @@ def _local(folder: Path, stages: str, profile: Profile, n_workers: int | None) -
         )
     except RuntimeError as error:  # a worker died while it started
         raise TransientError("the workers could not be started", cause=str(error), remedy="try again") from error
-    pool = DaskPool(_client(cluster), folder, stages, owned=[cluster], notes={"where": "local processes"})
+    pool = DaskPool(_deaf(_client(cluster)), folder, stages, owned=[cluster], notes={"where": "local processes"})
     pool.prepare()
     return pool
+
+
+def _deaf(client: Any) -> Any:
+    """Let local workers not hear Ctrl-C: a terminal sends it to them too, and the driver ends them when it is time."""
+    from distributed import WorkerPlugin
+
+    class Deaf(WorkerPlugin):  # type: ignore[misc]
+        def setup(self, worker: Any) -> None:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    client.register_plugin(Deaf(), name="deaf")
+    return client
 
 
 def _local_gpu(folder: Path, stages: str, profile: Profile, n_workers: int | None) -> DaskPool:
