@@ -33,11 +33,9 @@ from ionsieve.transport.nernst_einstein import scaled
 from ionsieve.transport.phases import find_phase_changes, segments
 from ionsieve.transport.settings import TransportSettings
 from ionsieve.units import nernst_einstein_S_per_cm
-from ionsieve.verdicts import Flag, Outcome, Verdict
+from ionsieve.verdicts import BROKEN, Flag, Outcome, Verdict
 
 __all__ = ["combine", "configuration_variance", "estimate_candidate", "fit_candidate", "random_effects"]
-
-_BAD = (Outcome.MELTED, Outcome.EXPLODED, Outcome.POLYANION_BROKEN)
 
 
 def combine(estimates: Sequence[Estimate], *, apart_at_least: float = 0.0) -> Estimate:
@@ -181,7 +179,7 @@ def fit_candidate(
     if len(kinds) > 1:
         raise InputError("measurements of different candidates or ions cannot be combined", found=str(sorted(kinds)))
     target = settings.target_temperature_K
-    good = [m for m in measurements if m.outcome not in _BAD]
+    good = [m for m in measurements if m.outcome not in BROKEN]
     points, sigma_points, notes = _points(measurements, settings)
     lost = bool(notes)
 
@@ -231,7 +229,7 @@ def fit_candidate(
     if not good:
         outcome = measurements[0].outcome
     elif D.kind is Verdict.REFUSED and lost and not any(e.kind is not Verdict.REFUSED for _, e in points):
-        outcome = next(m.outcome for m in measurements if m.outcome in _BAD)
+        outcome = next(m.outcome for m in measurements if m.outcome in BROKEN)
     if fit.diffusivity.reason and (fit.diffusivity.is_value or not notes):
         notes.append(fit.diffusivity.reason)
     if D.kind is Verdict.UPPER_LIMIT and not notes:
@@ -287,7 +285,7 @@ def _points(measurements: Sequence[Measurement], settings: TransportSettings) ->
     lost: list[str] = []
     for t in sorted(by_temperature):
         runs = by_temperature[t]
-        bad = [m for m in runs if m.outcome in _BAD]
+        bad = [m for m in runs if m.outcome in BROKEN]
         if bad:
             lost.append(f"{t:g} K: {bad[0].outcome.value} ({len(bad)} of {len(runs)} runs)")
         if 2 * len(bad) >= len(runs):
@@ -295,7 +293,7 @@ def _points(measurements: Sequence[Measurement], settings: TransportSettings) ->
             points.append((t, Estimate.refused("tracer_diffusivity", why)))
             sigma_points.append((t, Estimate.refused("conductivity", why)))
             continue
-        usable = [m for m in runs if m.outcome not in _BAD]
+        usable = [m for m in runs if m.outcome not in BROKEN]
         several = len({m.configuration_id for m in usable}) > 1
         floor = settings.configuration_spread_ln**2 if several else 0.0
         points.append((t, combine([m.tracer_diffusivity for m in usable], apart_at_least=floor)))
