@@ -95,6 +95,12 @@ CONTRASTS: tuple[Contrast, ...] = (
         "1e-2 to 3e-2 against 1e-3 S/cm (Wang 2024 [120], 10.1038/s41467-019-13178-2)",
     ),
     Contrast(
+        "Li5.5PS4.5Cl1.5 > Li6PS5Cl",
+        "argyrodite",
+        (("Li5.5PS4.5Cl1.5", "Li6PS5Cl"),),
+        "almost four times under the same processing (Adeli 2019, 10.1002/anie.201814222)",
+    ),
+    Contrast(
         "NASICON: Na3Zr2Si2PO12 > NaZr2(PO4)3",
         "nasicon",
         (("Na3Zr2Si2PO12", "NaZr2P3O12"),),

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ionsieve.records import Candidate, CandidateEstimate
+from ionsieve.potentials.scaled import scaled_arrhenius
+from ionsieve.records import Candidate, CandidateEstimate, Estimate
 from ionsieve.report.literature import SAME, matches
 from ionsieve.rng import generator
 from ionsieve.units import BOLTZMANN_EV_PER_K
+from ionsieve.verdicts import Flag
 
-__all__ = ["Pair", "Summary", "bootstrap", "pairs_of", "spearman", "summarise"]
+__all__ = ["Pair", "Summary", "bootstrap", "corrected", "pairs_of", "spearman", "summarise"]
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,33 @@ def pairs_of(candidate: Candidate, estimate: CandidateEstimate, potential: str) 
                 )
             )
     return pairs
+
+
+def corrected(estimate: CandidateEstimate, scale: float) -> CandidateEstimate | None:
+    """Return what the runs would say with the potential multiplied by `scale`; None where Ea was assumed or refused.
+
+    See `ionsieve.potentials.scaled`: no run is repeated, D_s(T) = √s D(T / s) along the fitted line.
+    """
+    fit, ea = estimate.arrhenius, estimate.activation_energy
+    if fit is None or not ea.is_value or Flag.ASSUMED_EA in estimate.flags:
+        return None
+    scaled = scaled_arrhenius(fit, scale)
+    beta = 1.0 / (BOLTZMANN_EV_PER_K * estimate.target_temperature_K)
+    change = math.exp(scaled.ln_D0 - fit.ln_D0 - beta * (scaled.Ea_eV - fit.Ea_eV))
+    return estimate.model_copy(
+        update={
+            "arrhenius": scaled,
+            "activation_energy": _times(ea, scale),
+            "conductivity": _times(estimate.conductivity, change),
+        }
+    )
+
+
+def _times(estimate: Estimate, factor: float) -> Estimate:
+    keys = ("value", "low68", "high68", "low95", "high95")
+    return estimate.model_copy(
+        update={k: None if getattr(estimate, k) is None else factor * getattr(estimate, k) for k in keys}
+    )
 
 
 def _half(low: float | None, high: float | None, scale: Callable[[float], float]) -> float:

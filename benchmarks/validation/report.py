@@ -14,21 +14,22 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from contrasts import CONTRASTS, Contrast, Told, compare, is_it, outcome_word  # noqa: E402
-from pairs import Pair, pairs_of, summarise  # noqa: E402
+from anew import up_to_date  # noqa: E402
+from contrasts import CONTRASTS, Contrast, Told, compare, is_it, outcome_word, probability_greater  # noqa: E402
+from pairs import Pair, corrected, pairs_of, summarise  # noqa: E402
+from parity import parity_figure  # noqa: E402
 
 from ionsieve.errors import IonsieveError  # noqa: E402
-from ionsieve.records import Candidate, Estimate, Measurement, RelaxedConfiguration, RunRecord  # noqa: E402
+from ionsieve.records import Candidate, CandidateEstimate, Estimate, Measurement, RelaxedConfiguration, RunRecord  # noqa: E402
 from ionsieve.report import CampaignResults, load_results  # noqa: E402
-from ionsieve.verdicts import Outcome  # noqa: E402
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from ionsieve.transport import estimate_candidate  # noqa: E402
+from ionsieve.transport.settings import TransportSettings  # noqa: E402
+from ionsieve.verdicts import Flag, Outcome  # noqa: E402
 
 HEAD = """# Validation
 
@@ -37,7 +38,6 @@ numbers are bulk conductivities of a perfect crystal from molecular dynamics; pu
 grain boundaries included, and the same nominal compound is printed over almost a decade (`literature/README.md` names
 the reviews): half a decade is as good as agreement gets, and order is the fair test.
 """
-COLOURS = {"antiperovskite": "#0072B2", "sulfide": "#D55E00", "nasicon": "#009E73"}
 
 
 def number(estimate: Estimate) -> str:
@@ -162,54 +162,127 @@ def statistics_table(pairs: Sequence[Pair]) -> list[str]:
     return lines
 
 
-def parity_figure(pairs: Sequence[Pair], path: Path) -> None:
-    """Draw computed against published, one panel a quantity; equal pairs give equal bytes."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    mpl.rcParams.update({"svg.hashsalt": "ionsieve", "svg.fonttype": "none"})
-    titles = {"log10_sigma": "log10 σ (S/cm)", "Ea_eV": "Ea (eV)"}
-    shown = [q for q in titles if any(p.quantity == q for p in pairs)]
-    figure, axes = plt.subplots(1, len(shown), figsize=(4.6 * len(shown), 4.4), squeeze=False)
-    for axis, quantity in zip(axes[0], shown, strict=True):
-        mine = [p for p in pairs if p.quantity == quantity]
-        _panel(axis, mine, titles[quantity], band=0.5 if quantity == "log10_sigma" else 0.05)
-    figure.tight_layout()
-    figure.savefig(path, format="svg", metadata={"Date": None})
-    plt.close(figure)
-
-
-def _panel(axis: Axes, pairs: Sequence[Pair], title: str, *, band: float) -> None:
-    both = [v for p in pairs for v in (p.computed, p.published)]
-    low, high = min(both) - 0.5 * band, max(both) + 0.5 * band
-    axis.fill_between([low, high], [low - band, high - band], [low + band, high + band], color="0.92")
-    axis.plot([low, high], [low, high], color="0.6", linewidth=1)
-    for p in pairs:
-        axis.errorbar(
-            p.published,
-            p.computed,
-            yerr=min(p.error, high - low),
-            fmt="o" if p.exact else "s",
-            markerfacecolor=COLOURS.get(p.family, "0.3") if p.exact else "white",
-            color=COLOURS.get(p.family, "0.3"),
-            markersize=6,
-            linewidth=1,
+def pooled(members: Sequence[CampaignResults]) -> list[tuple[Candidate, CandidateEstimate]]:
+    """Return the estimate of each candidate; runs of one cell in several campaigns are fitted together."""
+    cells: dict[tuple[str, int], list[CampaignResults]] = {}
+    for results in members:
+        for c in results.candidates:
+            if any(e.candidate_id == c.candidate_id for e in results.estimates):
+                cells.setdefault((c.candidate_id, c.n_atoms), []).append(results)
+    found = []
+    for (name, _), of in cells.items():
+        candidate = next(c for c in of[0].candidates if c.candidate_id == name)
+        if len(of) == 1:
+            found.append((candidate, next(e for e in of[0].estimates if e.candidate_id == name)))
+            continue
+        runs = [m for results in of for m in results.measurements if m.candidate_id == name]
+        settings = TransportSettings.model_validate(of[0].campaign["transport"])
+        found.append(
+            (candidate, estimate_candidate(sorted(runs, key=lambda m: (m.temperature_K, m.run_id)), settings=settings))
         )
-        axis.annotate(p.formula, (p.published, p.computed), fontsize=6, xytext=(4, 4), textcoords="offset points")
-    axis.set_xlabel(f"published {title}")
-    axis.set_ylabel(f"computed {title}")
-    axis.set_xlim(low, high)
-    axis.set_ylim(low, high)
+    return found
 
 
-def page(all_results: Sequence[CampaignResults], out: Path, *, remarks: str, softening: str, command: str) -> str:
-    """Return the Markdown of the page; figures are written beside it."""
+def arrhenius_table(groups: Mapping[str, Sequence[CampaignResults]]) -> list[str]:
+    """Return the activation energies that were measured (none that was assumed), with what they rest on."""
+    lines = [
+        "| candidate | family | potential | T (K) | Ea (eV) | 68 % | log10 σ(300 K), S/cm | 68 % | flags |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, members in groups.items():
+        for c, e in pooled(members):
+            ea, sigma = e.activation_energy, e.conductivity
+            if len({t for t, _ in e.points}) < 2:
+                continue
+            shown, at_use = "refused | -", "- | -"
+            if ea.value is not None and ea.low68 is not None and ea.high68 is not None and ea.is_value:
+                shown = f"{ea.value:.2f} | {ea.low68:.2f} to {ea.high68:.2f}"
+            if Flag.ASSUMED_EA in e.flags:
+                shown = "assumed | -"
+            if sigma.is_value and sigma.value and sigma.low68 and sigma.high68:
+                low, middle, high = (math.log10(x) for x in (sigma.low68, sigma.value, sigma.high68))
+                at_use = f"{middle:.1f} | {low:.1f} to {high:.1f}"
+            lines.append(
+                f"| {c.realised_formula} | {c.family} | {name} | {', '.join(f'{t:g}' for t, _ in e.points)} | "
+                f"{shown} | {at_use} | {', '.join(f.value for f in e.flags) or '-'} |"
+            )
+    return lines if len(lines) > 2 else ["No candidate was run at two temperatures."]
+
+
+def side_by_side(groups: Mapping[str, Sequence[CampaignResults]]) -> list[str]:
+    """Return D of the same cell at the same temperature with each potential, and its ratio to the first of them."""
+    found: dict[tuple[str, int, float], dict[str, list[Estimate]]] = {}
+    formula: dict[str, str] = {}
+    for name, members in groups.items():
+        for results in members:
+            by_id = {c.candidate_id: c for c in results.candidates}
+            for m in results.measurements:
+                c = by_id[m.candidate_id]
+                formula[m.candidate_id] = c.realised_formula
+                by_potential = found.setdefault((m.candidate_id, c.n_atoms, m.temperature_K), {})
+                by_potential.setdefault(name, []).append(m.tracer_diffusivity)
+    lines = [
+        "| cell | atoms | T (K) | potential | D* (10⁻⁶ cm²/s) | log10 ratio to the first | P(faster than the first) |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (candidate, atoms, temperature), of in sorted(found.items()):
+        if len(of) < 2:
+            continue
+        first = next(iter(of.values()))
+        for i, (name, estimates) in enumerate(of.items()):
+            probability, bound, ratio, error = probability_greater(estimates, first) if i else (None, "", None, None)
+            cell = f"{formula[candidate]} | {atoms} | {temperature:g}" if not i else " | | "
+            change = "-" if ratio is None else f"{ratio:+.2f} ± {error:.2f}"
+            odds = "-" if probability is None else f"{bound} {probability:.2f}".strip()
+            lines.append(f"| {cell} | {name} | {number(estimates[0])} | {change} | {odds} |")
+    return lines if len(lines) > 2 else ["No cell was run with two potentials at one temperature."]
+
+
+def effect_of_scaling(groups: Mapping[str, Sequence[CampaignResults]], scale: float = 1.2) -> list[str]:
+    """Return the pairs' statistics with and without the optional correction, for candidates with a measured Ea."""
+    lines = []
+    for name, members in groups.items():
+        both: list[tuple[list[Pair], list[Pair]]] = [
+            (pairs_of(c, e, name), pairs_of(c, other, name))
+            for c, e in pooled(members)
+            if (other := corrected(e, scale)) is not None
+        ]
+        for quantity in ("log10_sigma", "Ea_eV"):
+            for factor, side in ((1.0, 0), (scale, 1)):
+                s = summarise(name, [p for sides in both for p in sides[side] if p.quantity == quantity])
+                if s.mae is not None and s.bias is not None:
+                    rank = "-" if s.rank is None else f"{s.rank[0]:+.2f}"
+                    error = f"{s.mae[0]:.2f} ({s.mae[1]:.2f} to {s.mae[2]:.2f})"
+                    lines.append(f"| {quantity} | {name} | {factor:g} | {s.n} | {error} | {s.bias:+.2f} | {rank} |")
+    if not lines:
+        return []
+    return [
+        f"The correction with a factor of {scale:g}, on the pairs of this page whose Ea was measured. The factor was "
+        "fixed before these runs, from the barriers above, not fitted to the pairs; all other tables are without it.",
+        "",
+        "| quantity | potential | factor | pairs | mean absolute error | mean error | Spearman |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *lines,
+        "",
+    ]
+
+
+def page(
+    all_results: Sequence[CampaignResults],
+    out: Path,
+    *,
+    remarks: str,
+    softening: str,
+    command: str,
+    notes: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Return the Markdown of the page; figures are written beside it. `notes` says more of a campaign, by its name."""
     lines = [HEAD, "## What was run", "", f"`{command}`", ""]
     pairs: list[Pair] = []
     for results in all_results:
         lines += [*size_of(results), ""]
+        if notes.get(results.name):
+            lines += [notes[results.name], ""]
     groups: dict[str, list[CampaignResults]] = {}
     for results in all_results:
         groups.setdefault(results.potential.name if results.potential else "unknown", []).append(results)
@@ -246,10 +319,10 @@ def page(all_results: Sequence[CampaignResults], out: Path, *, remarks: str, sof
             ),
             "",
         ]
-        for results in members:
-            for estimate in results.estimates:
-                if estimate.candidate_id in by_id:
-                    pairs += pairs_of(by_id[estimate.candidate_id], estimate, name)
+        for candidate, estimate in pooled(members):
+            pairs += pairs_of(candidate, estimate, name)
+    lines += ["## Potentials side by side", "", *side_by_side(groups), ""]
+    lines += ["## Activation energies", "", *arrhenius_table(groups), ""]
     lines += ["## Parity with published values", ""]
     if pairs:
         figure = out.parent / "assets" / "validation-parity.svg"
@@ -288,6 +361,7 @@ def page(all_results: Sequence[CampaignResults], out: Path, *, remarks: str, sof
         lines += ["No candidate that was run has both a computed value and a published one.", ""]
     if softening:
         lines += ["## Softening of universal potentials", "", softening.strip(), ""]
+    lines += effect_of_scaling(groups)
     if remarks:
         lines += ["## Remarks", "", remarks.strip(), ""]
     return "\n".join(lines)
@@ -304,17 +378,18 @@ def main(argv: list[str] | None = None) -> int:
     texts = [p.read_text(encoding="utf-8") if p.is_file() else "" for p in (options.remarks, options.softening)]
     names = " ".join(f"runs/{folder.resolve().name}" for folder in options.folders)
     try:
-        results = [load_results(folder) for folder in options.folders]
+        loaded = [up_to_date(load_results(folder), folder) for folder in options.folders]
         (options.out.parent / "assets").mkdir(parents=True, exist_ok=True)
     except (IonsieveError, OSError) as problem:
         print(problem, file=sys.stderr)
         return 2
     text = page(
-        results,
+        [results for results, _ in loaded],
         options.out,
         remarks=texts[0],
         softening=texts[1],
         command=f"python benchmarks/validation/report.py {names} --out docs/validation.md",
+        notes={results.name: note for results, note in loaded},
     )
     options.out.write_text(text, encoding="utf-8")
     print(f"wrote {options.out}")

@@ -16,7 +16,8 @@ import report as r  # noqa: E402
 
 from ionsieve.campaign import load_campaign  # noqa: E402
 from ionsieve.generate import expand  # noqa: E402
-from ionsieve.records import Candidate, CandidateEstimate, Estimate  # noqa: E402
+from ionsieve.records import ArrheniusFit, Candidate, CandidateEstimate, Estimate  # noqa: E402
+from ionsieve.report.literature import matches  # noqa: E402
 from ionsieve.testing.synthetic_campaign import synthetic_campaign  # noqa: E402
 from ionsieve.units import BOLTZMANN_EV_PER_K  # noqa: E402
 from ionsieve.verdicts import Verdict  # noqa: E402
@@ -88,8 +89,8 @@ def candidates_of(name):
     return [x for x in expand(campaign.generate) if x.outcome == "completed"]
 
 
-def test_every_contrast_is_in_the_campaign():
-    candidates = candidates_of("validation")
+def test_every_contrast_is_in_the_two_campaigns():
+    candidates = [*candidates_of("validation"), *candidates_of("validation-other")]
     for contrast in c.CONTRASTS:
         for formula in contrast.pairs[0]:
             found = [x.candidate_id for x in candidates if c.is_it(x, formula, contrast.family)]
@@ -97,12 +98,17 @@ def test_every_contrast_is_in_the_campaign():
 
 
 @pytest.mark.parametrize(
-    "name", ["antiperovskite", "vacancy", "bromide", "sulfide", "nasicon", "r2scan", "r2scan-1000", "sevennet"]
+    "name",
+    [
+        *("antiperovskite", "vacancy", "bromide", "r2scan", "r2scan-1000"),
+        *("sulfide", "na", "li", "li-r2scan", "sevennet", "nasicon", "nasicon-poor"),
+    ],
 )
-def test_every_candidate_of_a_short_campaign_is_a_side_of_a_contrast(name):
+def test_every_candidate_of_a_short_campaign_is_a_side_of_a_contrast_or_has_a_published_value(name):
     sides = [(formula, contrast.family) for contrast in c.CONTRASTS for pair in contrast.pairs for formula in pair]
     for candidate in candidates_of(f"validation-{name}"):
-        assert any(c.is_it(candidate, *side) for side in sides), candidate.candidate_id
+        rows = matches(candidate.composition, mobile_ion=candidate.mobile_ion, family=candidate.family)
+        assert rows or any(c.is_it(candidate, *side) for side in sides), candidate.candidate_id
 
 
 def test_spearman_and_bootstrap():
@@ -175,6 +181,18 @@ def test_an_assumed_activation_energy_is_never_compared():
     assert any(x.quantity == "Ea_eV" for x in p.pairs_of(NZSP, estimate(), "m"))
     assumed = estimate(flags=("assumed_ea",))
     assert not any(x.quantity == "Ea_eV" for x in p.pairs_of(NZSP, assumed, "m"))
+
+
+def test_the_correction_scales_the_activation_energy_and_moves_sigma_along_the_line():
+    fit = ArrheniusFit(ln_D0=-9.0, Ea_eV=0.3, covariance=((0.01, 0.0), (0.0, 0.0004)), n_points=2)
+    known = estimate(arrhenius=fit)
+    scaled = p.corrected(known, 1.2)
+    assert scaled.activation_energy.value == pytest.approx(0.36)
+    ratio = scaled.conductivity.value / known.conductivity.value
+    assert ratio == pytest.approx(math.sqrt(1.2) * math.exp(-0.06 / (BOLTZMANN_EV_PER_K * 300)))
+    assert p.corrected(known, 1.0).conductivity.value == pytest.approx(known.conductivity.value)
+    assert p.corrected(estimate(), 1.2) is None
+    assert p.corrected(estimate(arrhenius=fit, flags=("assumed_ea",)), 1.2) is None
 
 
 def test_calculations_are_no_experiment():
