@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,10 @@ COLOURS = {"antiperovskite": "#0072B2", "sulfide": "#D55E00", "nasicon": "#009E7
 
 
 def parity_figure(pairs: Sequence[Pair], path: Path) -> None:
-    """Draw computed against published, one panel a quantity; equal pairs give equal bytes."""
+    """Draw computed against published, a panel a potential and quantity; a point's number is its place in `pairs`.
+
+    Equal pairs give equal bytes.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -31,7 +34,7 @@ def parity_figure(pairs: Sequence[Pair], path: Path) -> None:
     figure, axes = plt.subplots(len(potentials), len(shown), figsize=size, squeeze=False)
     for row, potential in zip(axes, potentials, strict=True):
         for axis, quantity in zip(row, shown, strict=True):
-            mine = [p for p in pairs if (p.quantity, p.potential) == (quantity, potential)]
+            mine = {n: p for n, p in enumerate(pairs, 1) if (p.quantity, p.potential) == (quantity, potential)}
             if not mine:
                 axis.set_axis_off()
                 continue
@@ -42,13 +45,13 @@ def parity_figure(pairs: Sequence[Pair], path: Path) -> None:
     plt.close(figure)
 
 
-def _panel(axis: Axes, pairs: Sequence[Pair], title: str, *, band: float) -> None:
-    both = [v for p in pairs for v in (p.computed, p.published)]
-    margin = band + 0.12 * (max(both) - min(both))
+def _panel(axis: Axes, pairs: Mapping[int, Pair], title: str, *, band: float) -> None:
+    both = [v for p in pairs.values() for v in (p.computed, p.published)]
+    margin = band + 0.08 * (max(both) - min(both))
     low, high = min(both) - margin, max(both) + margin
     axis.fill_between([low, high], [low - band, high - band], [low + band, high + band], color="0.92")
     axis.plot([low, high], [low, high], color="0.6", linewidth=1)
-    for p in pairs:
+    for n, p in pairs.items():
         axis.errorbar(
             p.published,
             p.computed,
@@ -59,25 +62,8 @@ def _panel(axis: Axes, pairs: Sequence[Pair], title: str, *, band: float) -> Non
             markersize=6,
             linewidth=1,
         )
-    _labels(axis, pairs, low, high)
+        axis.annotate(f"{n}", (p.published, p.computed), fontsize=7, xytext=(5, 4), textcoords="offset points")
     axis.set_xlabel(f"published {title}")
     axis.set_ylabel(f"computed {title}")
     axis.set_xlim(low, high)
     axis.set_ylim(low, high)
-
-
-def _labels(axis: Axes, pairs: Sequence[Pair], low: float, high: float) -> None:
-    """Name each material once, on the side of its point that has room, and keep names of one side apart."""
-    gap = 0.035 * (high - low)
-    middle = 0.5 * (low + high)
-    for left in (True, False):  # points of the left half have their name on the right, and the other way round
-        points: dict[str, Pair] = {}
-        for p in sorted(pairs, key=lambda p: p.published, reverse=not left):
-            if (p.published < middle) == left:
-                points[p.formula] = p
-        below = low - gap
-        for name, p in sorted(points.items(), key=lambda item: item[1].computed):
-            height = max(p.computed + 0.4 * gap, below + gap)
-            below = height
-            x = p.published + (1 if left else -1) * 0.6 * gap
-            axis.annotate(name, (x, height), fontsize=6, ha="left" if left else "right", va="center")

@@ -149,6 +149,8 @@ def statistics_table(pairs: Sequence[Pair]) -> list[str]:
     for p in pairs:
         groups.setdefault((p.quantity, p.potential, "all families"), []).append(p)
         groups.setdefault((p.quantity, p.potential, p.family), []).append(p)
+        if p.quantity == "log10_sigma" and Flag.ASSUMED_EA.value not in p.flags:
+            groups.setdefault((p.quantity, p.potential, "all, Ea measured"), []).append(p)
     lines = [
         "| quantity | potential | family | pairs | mean absolute error | mean error | Spearman |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -236,6 +238,24 @@ def side_by_side(groups: Mapping[str, Sequence[CampaignResults]]) -> list[str]:
             odds = "-" if probability is None else f"{bound} {probability:.2f}".strip()
             lines.append(f"| {cell} | {name} | {number(estimates[0])} | {change} | {odds} |")
     return lines if len(lines) > 2 else ["No cell was run with two potentials at one temperature."]
+
+
+def pairs_table(pairs: Sequence[Pair]) -> list[str]:
+    """Return one line a pair, numbered as in the figure."""
+    lines = [
+        "| | computed | potential | published | T (K) | quantity | computed | published | extrapolated by (K) | Ea | "
+        "source |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for n, p in enumerate(pairs, 1):
+        neighbour = "" if p.exact else " (neighbour)"
+        origin = "assumed" if Flag.ASSUMED_EA.value in p.flags else "measured"
+        lines.append(
+            f"| {n} | {p.formula} | {p.potential} | {p.published_formula}{neighbour} | {p.temperature_K:.0f} | "
+            f"{p.quantity} | {p.computed:.2f} ± {p.error:.2f} | {p.published:.2f} | {p.extrapolated_K:.0f} | "
+            f"{origin} | {p.source} |"
+        )
+    return lines
 
 
 def effect_of_scaling(groups: Mapping[str, Sequence[CampaignResults]], scale: float = 1.2) -> list[str]:
@@ -327,10 +347,12 @@ def page(
     if pairs:
         figure = out.parent / "assets" / "validation-parity.svg"
         figure.parent.mkdir(parents=True, exist_ok=True)
+        pairs.sort(key=lambda p: (p.quantity, p.potential, p.family, p.formula, p.published))
         parity_figure(pairs, figure)
         assumed = sum("assumed_ea" in p.flags for p in pairs)
         lines += [
-            "Open squares: the published composition is a neighbour, not the same. Grey: half a decade, 0.05 eV.",
+            "Numbers are those of the table below. Open squares: the published composition is a neighbour, not the "
+            "same. Grey: half a decade, 0.05 eV.",
             "",
             f"![Computed against published](assets/{figure.name})",
             "",
@@ -345,18 +367,7 @@ def page(
                 "activation energy (`assumed_ea`: one temperature was run). They test the prior as much as the "
                 "dynamics and are no validation of Ea.",
             ]
-        lines += [
-            "",
-            "| computed | published | T (K) | quantity | computed | published | extrapolated by (K) | source |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- |",
-            *(
-                f"| {p.formula} | {p.published_formula}{'' if p.exact else ' (neighbour)'} | {p.temperature_K:.0f} | "
-                f"{p.quantity} | {p.computed:.2f} ± {p.error:.2f} | {p.published:.2f} | {p.extrapolated_K:.0f} | "
-                f"{p.source} |"
-                for p in sorted(pairs, key=lambda p: (p.quantity, p.family, p.formula, p.published))
-            ),
-            "",
-        ]
+        lines += ["", *pairs_table(pairs), ""]
     else:
         lines += ["No candidate that was run has both a computed value and a published one.", ""]
     if softening:
