@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from ionsieve.dynamics.checkpoint import read_head
 from ionsieve.store import Store
+from ionsieve.trajectory.journal import count_frames
 
 ROOT = Path(__file__).parents[2]
 CAMPAIGN = """
@@ -47,6 +52,37 @@ def test_the_short_drill() -> None:
         timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_signalled_worker_repeats_no_step_of_real_dynamics(tmp_path: Path) -> None:
+    """SIGTERM to the process that moves the atoms, long before its slice ends: its work is in the checkpoint."""
+    text = CAMPAIGN.replace("[800, 1100]", "[800]").replace("slice_seconds: 4", "slice_seconds: 600")
+    (tmp_path / "c.yaml").write_text(text)
+    (tmp_path / "run.py").write_text(RUN)
+    folder = tmp_path / "run"
+    command = [sys.executable, str(tmp_path / "run.py"), str(tmp_path / "c.yaml"), str(folder), "1"]
+    driver = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        end = time.monotonic() + 90
+        while not any(count_frames(p) > 20 for p in folder.glob("scratch/*/trajectory.frames")):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        (journal,) = folder.glob("scratch/*/trajectory.frames")
+        (note,) = (folder / "workers").glob("*.json")
+        told = json.loads(note.read_text())
+        assert told["keys"] == [journal.parent.name]
+        worker = psutil.Process(told["pid"])
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+        saved, frames = read_head(journal.with_name("checkpoint.npz"))["step"], count_frames(journal)
+        assert driver.wait(120) == 0
+    finally:
+        driver.kill()
+    assert 300 < saved < 2000
+    assert frames == saved // 10, "nothing was done beyond the checkpoint"
+    work = [e for e in Store.open(folder).events.read() if e.get("stage") == "simulate"]
+    assert [e["kind"] for e in work] == ["sliced", "finished"], "given back once, done the next time, never lost"
+    assert len({e["worker"] for e in work}) == 2
 
 
 @pytest.mark.slow

@@ -73,10 +73,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 class Running:
     """A driver in a process of its own."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, workers: int, slice_s: float) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, str(RUNNER), str(folder), str(workers)],
+            [sys.executable, str(RUNNER), str(folder), str(workers), str(slice_s)],
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
@@ -93,11 +93,11 @@ class Running:
 
 
 @pytest.fixture
-def run_driver() -> Iterator[Callable[[Path, int], Running]]:
+def run_driver() -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
-    def start(folder: Path, workers: int) -> Running:
-        started.append(Running(folder, workers))
+    def start(folder: Path, workers: int, slice_s: float = 0.2) -> Running:
+        started.append(Running(folder, workers, slice_s))
         return started[-1]
 
     yield start
@@ -133,7 +133,7 @@ def test_slices_go_on_from_their_checkpoint(tmp_path: Path, undisturbed: dict[st
 
 
 def test_killed_workers_cost_at_most_a_step(
-    tmp_path: Path, undisturbed: dict[str, bytes], run_driver: Callable[[Path, int], Running]
+    tmp_path: Path, undisturbed: dict[str, bytes], run_driver: Callable[..., Running]
 ) -> None:
     folder = tmp_path / "run"
     make(folder, step_s=0.25)
@@ -153,9 +153,49 @@ def test_killed_workers_cost_at_most_a_step(
     assert len(undisturbed) == len(results(folder))
 
 
-def test_a_killed_driver_is_resumed_by_the_same_command(
-    tmp_path: Path, run_driver: Callable[[Path, int], Running]
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signalled_worker_saves_gives_back_and_is_replaced(
+    tmp_path: Path, number: signal.Signals, undisturbed: dict[str, bytes], run_driver: Callable[..., Running]
 ) -> None:
+    """As batch systems do it: the signal comes to the worker's own process. No slice ends by itself here."""
+    folder = tmp_path / "run"
+    make(folder, step_s=0.25)
+    running = run_driver(folder, 2, 600)
+    seen: set[int] = set()
+    for count in (2, 12):
+        until(lambda count=count: len(steps(folder)) > count)
+        worker = next(p for p in running.workers() if p.pid not in seen)
+        seen.add(worker.pid)
+        worker.send_signal(number)
+        assert worker.wait(30) == 0, "it ended of its own accord"
+    code, error = running.end()
+    assert code == 0, error
+    kinds = [e["kind"] for e in Store.open(folder).events.read()]
+    assert "lost" not in kinds
+    assert kinds.count("sliced") == 2
+    done = steps(folder)
+    assert len(done) == len(set(done)), "no step was done twice"
+    assert {k: v for k, v in results(folder).items() if k.startswith("files")}.keys() == {
+        k for k in undisturbed if k.startswith("files")
+    }
+
+
+def test_a_second_signal_does_not_wait(tmp_path: Path, run_driver: Callable[..., Running]) -> None:
+    folder = tmp_path / "run"
+    make(folder, n=1, step_s=3.0)
+    running = run_driver(folder, 1, 600)
+    until(lambda: len(steps(folder)) > 0)
+    (worker,) = running.workers()
+    worker.send_signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert worker.is_running()
+    begin = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == -signal.SIGTERM
+    assert time.monotonic() - begin < 2.0
+
+
+def test_a_killed_driver_is_resumed_by_the_same_command(tmp_path: Path, run_driver: Callable[..., Running]) -> None:
     folder = tmp_path / "run"
     make(folder, step_s=0.1)
     running = run_driver(folder, 0)
@@ -174,9 +214,7 @@ def test_a_killed_driver_is_resumed_by_the_same_command(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_signals_end_it_cleanly(
-    tmp_path: Path, number: signal.Signals, run_driver: Callable[[Path, int], Running]
-) -> None:
+def test_signals_end_it_cleanly(tmp_path: Path, number: signal.Signals, run_driver: Callable[..., Running]) -> None:
     folder = tmp_path / "run"
     make(folder, step_s=0.3)  # long enough that the signal comes before the end, also on a busy machine
     running = run_driver(folder, 0)
@@ -191,7 +229,7 @@ def test_signals_end_it_cleanly(
     assert serial(folder).exit_code == 0
 
 
-def test_cancel_ends_a_run_from_another_process(tmp_path: Path, run_driver: Callable[[Path, int], Running]) -> None:
+def test_cancel_ends_a_run_from_another_process(tmp_path: Path, run_driver: Callable[..., Running]) -> None:
     folder = tmp_path / "run"
     make(folder, step_s=0.1)
     running = run_driver(folder, 0)
@@ -207,7 +245,7 @@ def test_cancel_ends_a_run_from_another_process(tmp_path: Path, run_driver: Call
     assert serial(folder).exit_code == 0
 
 
-def test_poison_is_set_aside_after_three_deaths(tmp_path: Path, run_driver: Callable[[Path, int], Running]) -> None:
+def test_poison_is_set_aside_after_three_deaths(tmp_path: Path, run_driver: Callable[..., Running]) -> None:
     folder = tmp_path / "run"
     store = make(folder, n=2, poison="c000001", temperatures_K=(800.0,))
     code, error = run_driver(folder, 2).end()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ionsieve import __version__
-from ionsieve.campaign import Campaign, thaw_campaign
+from ionsieve.campaign import Campaign
 from ionsieve.records import (
     CandidateEstimate,
     GeneratedCandidate,
@@ -24,6 +24,7 @@ from ionsieve.records import (
 from ionsieve.report import stability
 from ionsieve.report.density import best_run, from_trajectory
 from ionsieve.report.source import CampaignResults, Density, Event
+from ionsieve.screening.material import campaign_of
 from ionsieve.stages import rank
 from ionsieve.store import Request, Store
 from ionsieve.verdicts import Outcome
@@ -48,7 +49,7 @@ def gather(folder: Path) -> CampaignResults:
         When another version froze its campaign.
     """
     store = Store.open(folder)
-    campaign = thaw_campaign(store.campaign, where=str(store.folder / "campaign.json"))
+    campaign = campaign_of(store)
     request, complete, note = _question(store, campaign)
     keys = {name: tuple(value) for name, value in request.inputs.items() if not isinstance(value, str)}
     generated = _read(store, keys, "generate", GeneratedCandidate)

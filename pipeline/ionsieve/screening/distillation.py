@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ionsieve.campaign import Campaign, thaw_campaign
+from ionsieve.campaign import Campaign
 from ionsieve.distill import DistillSettings, StudentVerdict, potential_for
 from ionsieve.dynamics.settings import DynamicsSettings
 from ionsieve.errors import InputError
@@ -25,6 +25,7 @@ from ionsieve.records import (
     RelaxedConfiguration,
     RunRecord,
 )
+from ionsieve.screening.material import campaign_of
 from ionsieve.store import Store
 from ionsieve.store.folder import disk_errors, write_file
 from ionsieve.verdicts import Outcome
@@ -128,7 +129,7 @@ def distill_family(
 
     settings = settings or DistillSettings()
     store = Store.open(folder)
-    campaign = thaw_campaign(store.campaign, where=str(store.folder / "campaign.json"))
+    campaign = campaign_of(store)
     teacher = load(campaign.potential)
     runs = teacher_runs(store, family)
     measured = {run.name: measure_run(run, run.trajectory, campaign) for run in runs}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -94,7 +94,8 @@ class Driver:
         self._waiting = Waiting(self.rules, on_device=self.on_device, many=self.many)
         self._flying: dict[str, list[Task]] = {}
         self._sent: dict[str, float] = {}  # when each bundle that flies was sent
-        self._places: dict[bool, int] = {True: 0, False: 0}
+        self._kind: dict[str, tuple[bool, bool]] = {}  # of each bundle that flies: for a device? long?
+        self._places: Counter[tuple[bool, bool]] = Counter()
         self._parked: dict[str, list[Task]] = defaultdict(list)
         self._asked: set[str] = set()
         self._trouble: dict[str, Trouble] = {}
@@ -260,17 +261,22 @@ class Driver:
         self._book.state(task, State.WAITING, self._of(task))
 
     def _hand_out(self) -> None:
-        """Fill the pool: as many bundles as it has places, and a few ahead."""
+        """Fill the pool: as many bundles as it has places, and a few short ones ahead."""
         self._waiting.wake(time.monotonic())
         capacity, one_group = self.pool.capacity(), self.pool.shared()
         for device in (None,) if one_group else (False, True):
             places = capacity["cpu" if device is False else "device"]
             limit = places * (1 + self.rules.ahead)
-            while self._waiting.ready(device=device):
-                used = sum(self._places.values()) if device is None else self._places[device]
-                if used >= limit:
+            while True:
+                mine = [(long, n) for (d, long), n in self._places.items() if device is None or d == device]
+                brief = sum(n for long, n in mine if long) >= places
+                if sum(n for _, n in mine) >= limit or not self._waiting.ready(device=device, brief=brief):
                     break
-                self._send(self._waiting.next_bundle(device=device, places=places, alone=lambda t: self._of(t).alone))
+                self._send(
+                    self._waiting.next_bundle(
+                        device=device, brief=brief, places=places, alone=lambda t: self._of(t).alone
+                    )
+                )
 
     def _send(self, tasks: list[Task]) -> None:
         device = self.on_device(tasks[0].stage)
@@ -285,7 +291,8 @@ class Driver:
         )
         self._flying[name] = tasks
         self._sent[name] = time.monotonic()
-        self._places[device] += 1
+        self._kind[name] = device, self._waiting.long(tasks[0].stage)
+        self._places[self._kind[name]] += 1
         for task in tasks:
             self._book.state(task, State.RUNNING, self._of(task))
         self.pool.submit(bundle)
@@ -297,7 +304,7 @@ class Driver:
         self._sent.pop(completion.bundle, None)
         if tasks is None:
             return
-        self._places[self.on_device(tasks[0].stage)] -= 1
+        self._places[self._kind.pop(completion.bundle)] -= 1
         if completion.lost:
             self._lost(tasks, completion)
             return

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
-from ionsieve.errors import DataError, InputError, SetupError
+from ionsieve.errors import DataError, InputError, Problems, SetupError
 from ionsieve.potentials.settings import PotentialSettings
 from ionsieve.records import Candidate
+from ionsieve.stages.generate import questioned
 from ionsieve.stages.rank import columns_digest, columns_file
 from ionsieve.store import Store
 from ionsieve.store.address import canonical_json
@@ -30,7 +31,7 @@ from ionsieve.store.folder import read_json, write_file
 if TYPE_CHECKING:
     from ionsieve.campaign import Campaign
 
-__all__ = ["FILE", "Material", "freeze", "frozen", "kept", "live"]
+__all__ = ["FILE", "Material", "campaign_of", "freeze", "frozen", "kept", "live", "unchanged"]
 
 FILE = "questions.json"
 
@@ -54,6 +55,19 @@ class Material:
     candidates: tuple[Candidate, ...]
     potential: Mapping[str, Any]
     columns: str | None = None
+
+
+def campaign_of(store: Store) -> Campaign:
+    """Return the campaign that a folder keeps.
+
+    Raises
+    ------
+    DataError
+        When it was edited or lost, or another version froze it.
+    """
+    from ionsieve.campaign import thaw_campaign
+
+    return thaw_campaign(store.campaign, where=str(store.folder / "campaign.json"))
 
 
 def live(campaign: Campaign, candidates: Sequence[Candidate] | None = None, *, store: Store | None = None) -> Material:
@@ -121,6 +135,44 @@ def kept(store: Store, campaign: Campaign) -> Material:
     if before is None:
         return live(campaign, store=store)
     return Material(before.candidates, before.potential, _columns(campaign, before))
+
+
+def unchanged(store: Store, campaign: Campaign) -> Material:
+    """Return what a campaign that goes on asks: what it was begun, or submitted, with.
+
+    Another table of columns is taken as it is: it makes another ranking of the same results.
+
+    Raises
+    ------
+    InputError
+        When the model file, or a prototype, is not the one that was frozen.
+    """
+    now, before = live(campaign, store=store), frozen(store)
+    if before is None:
+        return now
+    remedy = "put the old file back; or take the new one: run the campaign's YAML file on this folder again"
+    problems = Problems()
+    if canonical_json(now.potential) != canonical_json(before.potential):
+        problems.add(
+            "the potential is not the one that this campaign was begun with",
+            where=str(store.folder),
+            key="potential",
+            found=canonical_json(now.potential),
+            expected=canonical_json(before.potential),
+            remedy=remedy,
+        )
+    asked, was = ({c.candidate_id: questioned(c) for c in m.candidates} for m in (now, before))
+    if differ := sorted(name for name in asked | was if asked.get(name) != was.get(name)):
+        problems.add(
+            "the recipes give other candidates than when this campaign was begun",
+            where=str(store.folder),
+            key="generate",
+            found=f"{len(differ)} differ: {', '.join(differ[:3])}",
+            cause="a prototype's file was changed, or another version of ionsieve was installed",
+            remedy=remedy,
+        )
+    problems.throw()
+    return now
 
 
 def freeze(store: Store, campaign: Campaign, material: Material) -> None:

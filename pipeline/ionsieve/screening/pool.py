@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ionsieve.dynamics import stopping
 from ionsieve.errors import SetupError, TransientError
+from ionsieve.screening import leaving
 from ionsieve.screening.worker import Answer, marker_path, prepare, time_left_s, work
 
 __all__ = ["Bundle", "Completion", "DaskPool", "Pool", "SerialPool", "read_marker"]
@@ -125,21 +125,16 @@ class SerialPool:
         """Nothing to end."""
 
 
-_LEAVING = frozenset({"closing", "closing_gracefully", "closed", "failed"})
-"""What Dask calls a worker that is on its way out: its nanny gives the work under way some seconds to save."""
-
-
-def _on_worker(folder: str, requests: Sequence[Mapping[str, Any]], **told: Any) -> list[Answer]:
+def _on_worker(folder: str, requests: Sequence[Mapping[str, Any]], *, bundle: str, **told: Any) -> list[Answer]:
     """Run `work` under the name of the Dask worker that was given it."""
     from distributed import get_worker
 
     worker = get_worker()
-    with stopping.listening(lambda: worker.status.name in _LEAVING):
-        answers = work(folder, requests, worker=worker.address, **told)
-    left = time_left_s()
-    if left is not None and left <= 0:  # the job ends soon: leave before it is killed, and take no more work
-        worker.loop.add_callback(worker.close_gracefully)
-        time.sleep(1.0)
+    with leaving.at_work(worker, bundle):
+        answers = work(folder, requests, bundle=bundle, worker=worker.address, **told)
+        left = time_left_s()
+        if left is not None and left <= 0:  # the job ends soon: leave before it is killed
+            worker.loop.add_callback(leaving.leave, worker, restart=False)
     return answers
 
 

@@ -11,7 +11,7 @@ from ionsieve.errors import DataError, TransientError
 from ionsieve.screening.driver import Driver, RunReport
 from ionsieve.screening.facts import facts
 from ionsieve.screening.funnel import FunnelSettings
-from ionsieve.screening.material import Material, freeze, live
+from ionsieve.screening.material import Material, campaign_of, freeze, live, unchanged
 from ionsieve.screening.plan import Builders, Plan, Subject, Task
 from ionsieve.screening.pool import Pool, SerialPool
 from ionsieve.screening.progress import Progress, make_progress
@@ -166,13 +166,14 @@ def check(campaign: Campaign, *, here: bool = True) -> list[Candidate]:
 
 
 def resume_campaign(folder: str | Path, **told: Any) -> RunReport:
-    """Continue the campaign of a folder; parameters as in `run_campaign`."""
-    from ionsieve.campaign import thaw_campaign
+    """Continue the campaign of a folder, with the model and the prototypes that it was begun with.
 
+    Parameters as in `run_campaign`.
+    """
     _serve_when_rank(folder, told.get("cluster"))
     store = Store.open(folder)
-    campaign = thaw_campaign(store.campaign, where=str(store.folder / "campaign.json"))
-    return _run_stored(store, campaign, material=live(campaign, store=store), **told)
+    campaign = campaign_of(store)
+    return _run_stored(store, campaign, material=unchanged(store, campaign), **told)
 
 
 def _serve_when_rank(folder: str | Path, cluster: str | Path | None) -> None:

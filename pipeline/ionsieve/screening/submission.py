@@ -15,11 +15,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ionsieve.errors import InputError, Problems, SetupError
+from ionsieve.screening.material import freeze, live
 from ionsieve.screening.profiles import QUEUES, Profile, WorkerGroup, load_profile, walltime_s
 from ionsieve.screening.queues import DRIVER_JOB, QUEUE, clock, submit_script, worker_script
 from ionsieve.store import Store
@@ -208,10 +210,10 @@ def submit_campaign(
     check_feasible(profile, where=str(cluster))
     from ionsieve.screening.run import check
 
-    check(campaign, here=False)
-    store = Store.create(folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share)
-    with store.lock:  # refuses when a run works on the folder
-        store.close()
+    material = live(campaign, check(campaign, here=False))
+    store = Store.create(folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share, hold=True)
+    with closing(store):  # its lock keeps a run off the folder
+        freeze(store, campaign, material)  # the job asks this, or refuses
     write_file(path, _yaml(profile))
     for part in ("jobs", "logs"):
         (folder / part).mkdir(exist_ok=True)

@@ -1,8 +1,10 @@
 """The queue in front of the workers: which requests go out next, and how many in one bundle. Pure: no clock, no disk.
 
 Later stages go first: a candidate is finished rather than a hundred begun, so the table fills from the start, and the
-funnel learns early. Short requests are bundled, because handing one out costs more than answering it; of them, a later
-stage waits until there is a bundle full, as long as an earlier one has work.
+funnel learns early. One exception: while too few runs of dynamics wait to keep every place busy, what leads to more of
+them goes first, so that the end of a campaign is runs on all places and not the preparation of its last candidate on
+one. Short requests are bundled, because handing one out costs more than answering it; of them, a later stage waits
+until there is a bundle full, as long as an earlier one has work.
 """
 
 from __future__ import annotations
@@ -10,12 +12,16 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from ionsieve.screening.plan import ORDER, Task
 from ionsieve.screening.retries import RunRules
 
 __all__ = ["Waiting"]
+
+DYNAMICS = "simulate"
+BACKLOG = 2
+"""Runs (on a GPU: bundles of them) that shall wait for each place."""
 
 
 class Waiting:
@@ -57,13 +63,26 @@ class Waiting:
         while self._later and self._later[0][0] <= now:
             self.add(heapq.heappop(self._later)[2])
 
-    def _open(self, device: bool | None) -> dict[str, deque[Task]]:
+    def _open(self, device: bool | None, *, brief: bool) -> dict[str, deque[Task]]:
         """Return the queues that are not empty, of one kind of work or of both."""
-        return {s: q for s, q in self._ready.items() if q and (device is None or self._on_device(s) == device)}
+        return {
+            stage: queue
+            for stage, queue in self._ready.items()
+            if queue and (device is None or self._on_device(stage) == device) and not (brief and self.long(stage))
+        }
 
-    def ready(self, *, device: bool | None = None) -> bool:
-        """Whether a task could go out now: one for a device, one for a CPU, or any."""
-        return bool(self._open(device))
+    def ready(self, *, device: bool | None = None, brief: bool = False) -> bool:
+        """Whether a task could go out now: one for a device, one for a CPU, or any; `brief`: none that is `long`."""
+        return bool(self._open(device, brief=brief))
+
+    def long(self, stage: str) -> bool:
+        """Whether a request of the stage is work enough for a bundle (dynamics is until it was seen not to be).
+
+        Such work waits here for a place that is free, not behind other work at one that is taken: the pool would have
+        to know which is free first. For short work a bundle ahead saves the way there and back.
+        """
+        mean = self._mean_s.get(stage)
+        return self._on_device(stage) if mean is None else mean >= self._rules.bundle_s
 
     def took(self, stage: str, seconds: float) -> None:
         """Learn how long a request of a stage takes."""
@@ -71,7 +90,9 @@ class Waiting:
             old = self._mean_s.get(stage, seconds)
             self._mean_s[stage] = 0.9 * old + 0.1 * seconds
 
-    def next_bundle(self, *, device: bool | None, places: int, alone: Callable[[Task], bool]) -> list[Task]:
+    def next_bundle(
+        self, *, device: bool | None, places: int, alone: Callable[[Task], bool], brief: bool = False
+    ) -> list[Task]:
         """Take the next bundle: tasks of one stage.
 
         Parameters
@@ -82,11 +103,12 @@ class Waiting:
             How many bundles run at a time there.
         alone
             Whether a task must go out without companions.
+        brief
+            Nothing that is `long`.
         """
-        queues = self._open(device)
+        queues = self._open(device, brief=brief)
         grouped = device is True
-        full = (s for s, q in queues.items() if (grouped and self._many(s)) or len(q) >= self._most(s))
-        stage = next(full, next(iter(queues)))
+        stage = self._choose(queues, grouped, places)
         queue = queues[stage]
         share = math.ceil(len(queue) / max(1, 2 * places))  # leave some for the others, but not of next to nothing
         if grouped and self._many(stage):
@@ -97,6 +119,17 @@ class Waiting:
         while queue and len(bundle) < size and not alone(bundle[0]) and not alone(queue[0]):
             bundle.append(queue.popleft())
         return bundle
+
+    def _choose(self, queues: Mapping[str, deque[Task]], grouped: bool, places: int) -> str:
+        """Return the stage whose turn it is."""
+        full = [s for s, q in queues.items() if (grouped and self._many(s)) or len(q) >= self._most(s)]
+        stage = full[0] if full else next(iter(queues))
+        if stage == DYNAMICS and self.long(DYNAMICS):
+            wanted = BACKLOG * places * (self._rules.device_bundle if grouped and self._many(DYNAMICS) else 1)
+            earlier = [s for s in queues if _depth(s) > _depth(DYNAMICS)]
+            if earlier and len(queues[DYNAMICS]) < wanted:
+                return earlier[0]
+        return stage
 
     def _most(self, stage: str, seconds: float | None = None) -> int:
         """Return how many requests of a stage make so many seconds of work (a bundle, by default)."""

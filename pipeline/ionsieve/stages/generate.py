@@ -12,19 +12,24 @@ from ionsieve.records import Candidate, GeneratedCandidate
 from ionsieve.stages.base import Stage, plain
 from ionsieve.store import Request, Store
 
-__all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
+__all__ = ["NAME", "PHYSICS", "STAGE", "questioned", "request", "run"]
 
 NAME = "generate"
 PHYSICS = 2
 
 
-def request(candidate: Candidate, campaign: Campaign) -> Request:
-    """Ask for the configurations of one candidate of `generate.expand`."""
+def questioned(candidate: Candidate) -> Candidate:
+    """Return what a question says of a candidate: all but where its files lie and which software made it."""
     # versions of the software are provenance; what they change, PHYSICS tells
     origin = {key: value for key, value in candidate.provenance.items() if key != "software"}
     if "prototype" in origin:  # known by its digest, wherever its files lie
         origin["prototype"] = {**origin["prototype"], "location": ""}
-    parameters = {"candidate": candidate.model_copy(update={"provenance": origin}).to_dict(), "seed": campaign.seed}
+    return candidate.model_copy(update={"provenance": origin})
+
+
+def request(candidate: Candidate, campaign: Campaign) -> Request:
+    """Ask for the configurations of one candidate of `generate.expand`."""
+    parameters = {"candidate": questioned(candidate).to_dict(), "seed": campaign.seed}
     # The recipes have become candidates: adding a recipe must not re-address the others.
     settings = plain(campaign.generate, exclude=frozenset({"recipes", "library"}))
     return Request(NAME, PHYSICS, parameters=parameters, settings=settings)

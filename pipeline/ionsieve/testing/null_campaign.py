@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ionsieve.dynamics import stopping
 from ionsieve.records import (
     Candidate,
     CandidateEstimate,
@@ -201,7 +202,7 @@ def _simulate(request: Request, store: Store, deadline_s: float | None) -> Recor
         part.write_text(json.dumps(state))
         _journal(store, request.key, step)  # first: a kill between the two repeats a step, and is counted
         part.replace(checkpoint)
-        if time.monotonic() > until and step < settings["steps"]:
+        if (time.monotonic() > until or stopping.asked()) and step < settings["steps"]:
             return None
     (work / "trajectory.bin").write_text(state["sum"])
     melted = generated.candidate.provenance["number"] % 17 == 16 and told["temperature_K"] > 1300

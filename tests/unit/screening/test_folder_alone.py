@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from ionsieve.campaign import load_campaign, thaw_campaign
 from ionsieve.cli.app import app
-from ionsieve.errors import InputError, SetupError
+from ionsieve.errors import InputError, ProblemsError, SetupError
 from ionsieve.report import load_results
 from ionsieve.resources import data_folder
-from ionsieve.screening import resume_campaign, run_campaign
+from ionsieve.screening import resume_campaign, run_campaign, submission
 from ionsieve.screening.material import FILE, kept
 from ionsieve.store import Store
 from ionsieve.testing.tiny_mace import write_tiny_mace
@@ -109,6 +109,51 @@ def test_without_anything_kept_the_missing_file_is_named(made, folder):
             load_results(folder)
     finally:
         shutil.rmtree(made[0] / "mine")
+
+
+@pytest.fixture
+def back(made):
+    """The files at their old places again, for a while."""
+    home, _ = made
+    for name in FILES:
+        source = home / "away" / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, home / name)
+    yield home
+    for name in FILES:
+        target = home / name
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+
+
+def test_what_goes_on_is_what_was_begun(back, folder):
+    """A model or a prototype that was changed since is refused by name; another table of columns is another ranking."""
+    (back / "prices.csv").write_text("formula,price\nNa3OCl,9.5\n")
+    assert resume_campaign(folder, n_workers=0, progress="quiet").status == "finished"
+    assert any(9.5 in row.columns.values() for row in load_results(folder).ranking.rows)
+    write_tiny_mace(back / "tiny.model", numbers=(8, 11, 17), seed=2)
+    card = back / "mine" / "mine_Pm-3m.yaml"
+    card.write_text(card.read_text(encoding="utf-8") + "\n# a note\n")
+    with pytest.raises(ProblemsError) as error:
+        resume_campaign(folder, n_workers=0, progress="quiet")
+    assert [p.key for p in error.value.problems] == ["potential", "generate"]
+    assert all("YAML file on this folder" in p.remedy for p in error.value.problems)
+
+
+def test_a_submitted_job_asks_what_was_submitted(back, tmp_path, monkeypatch):
+    """The file of the model is replaced while the job waits in the queue."""
+    (tmp_path / "q.yaml").write_text(
+        "kind: slurm\n"
+        "groups: {cpu: {jobs: 1, workers: 1, cores: 1, memory_GB: 2, walltime: '00:30:00'}}\n"
+        "driver: {cores: 1, memory_GB: 2, walltime: '01:00:00'}\n"
+    )
+    monkeypatch.setattr(submission, "submit_script", lambda kind, script: "17")
+    monkeypatch.setattr(submission, "check_feasible", lambda *_, **__: None)
+    told = submission.submit_campaign(load_campaign(back / "c.yaml"), tmp_path / "run", cluster=tmp_path / "q.yaml")
+    assert (told.job, (tmp_path / "run" / FILE).exists()) == ("17", True)
+    write_tiny_mace(back / "tiny.model", numbers=(8, 11, 17), seed=2)
+    with pytest.raises(ProblemsError, match="not the one that this campaign was begun with"):
+        resume_campaign(tmp_path / "run", n_workers=0, progress="quiet")
+    shutil.copy(back / "away" / "tiny.model", back / "tiny.model")
+    assert resume_campaign(tmp_path / "run", n_workers=0, progress="quiet").status == "finished"
 
 
 def test_what_was_kept_for_another_campaign_is_not_used(folder):

@@ -129,3 +129,34 @@ def test_of_short_requests_a_later_stage_waits_for_a_full_bundle() -> None:
     rest = [task.stage for _ in range(100) if waiting.ready() for task in take(waiting)]
     assert sorted(rest) == ["generate"] * 20 + ["measure"] * 10  # what fills no bundle goes out at the end
     assert len(waiting) == 0
+
+
+def test_long_work_waits_for_a_free_place_and_short_work_does_not() -> None:
+    waiting = queue()
+    waiting.add(ask(0, "simulate"))
+    assert waiting.long("simulate")  # so is what nobody has timed yet
+    assert not waiting.long("measure")
+    assert waiting.ready()
+    assert not waiting.ready(brief=True)
+    waiting.add(ask(0))
+    assert [t.stage for t in waiting.next_bundle(device=None, places=1, alone=lambda task: False, brief=True)] == [
+        "measure"
+    ]
+    waiting.took("simulate", 1e-3)
+    assert waiting.ready(brief=True)
+
+
+def test_what_leads_to_runs_goes_before_the_last_runs_that_wait() -> None:
+    waiting = queue()
+    for stage in ("generate", "relax"):
+        waiting.took(stage, 1e-3)
+        waiting.add(ask(0, stage))
+    for n in range(4):
+        waiting.add(ask(n, "simulate"))
+    assert [take(waiting, places=2)[0].stage for _ in range(3)] == ["simulate", "relax", "generate"]
+    assert [take(waiting, places=2)[0].stage for _ in range(3)] == ["simulate"] * 3  # nothing else is left
+    on_gpu = Waiting(RULES, on_device=lambda stage: stage != "measure", many=lambda stage: stage == "simulate")
+    on_gpu.add(ask(1, "relax"))
+    for n in range(127):
+        on_gpu.add(ask(n, "simulate"))
+    assert [t.stage for t in take(on_gpu, device=True)] == ["relax"]  # until there are bundles of runs for it
