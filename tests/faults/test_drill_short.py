@@ -73,13 +73,13 @@ def test_a_signalled_worker_repeats_no_step_of_real_dynamics(tmp_path: Path) -> 
         assert told["keys"] == [journal.parent.name]
         worker = psutil.Process(told["pid"])
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
+        worker.wait(30)
         saved, frames = read_head(journal.with_name("checkpoint.npz"))["step"], count_frames(journal)
         assert driver.wait(120) == 0
     finally:
         driver.kill()
     assert 300 < saved < 2000
-    assert frames == saved // 10, "nothing was done beyond the checkpoint"
+    assert frames == 1 + (saved - 100) // 10, "nothing was done beyond the checkpoint"
     work = [e for e in Store.open(folder).events.read() if e.get("stage") == "simulate"]
     assert [e["kind"] for e in work] == ["sliced", "finished"], "given back once, done the next time, never lost"
     assert len({e["worker"] for e in work}) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -155,29 +156,29 @@ def test_killed_workers_cost_at_most_a_step(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signalled_worker_saves_gives_back_and_is_replaced(
-    tmp_path: Path, number: signal.Signals, undisturbed: dict[str, bytes], run_driver: Callable[..., Running]
+    tmp_path: Path, number: signal.Signals, run_driver: Callable[..., Running]
 ) -> None:
     """As batch systems do it: the signal comes to the worker's own process. No slice ends by itself here."""
     folder = tmp_path / "run"
-    make(folder, step_s=0.25)
+    make(folder, n=1, steps=30, step_s=0.1)
     running = run_driver(folder, 2, 600)
-    seen: set[int] = set()
-    for count in (2, 12):
+    for count in (5, 50):
         until(lambda count=count: len(steps(folder)) > count)
-        worker = next(p for p in running.workers() if p.pid not in seen)
-        seen.add(worker.pid)
+        notes = [json.loads(p.read_text()) for p in (folder / "workers").iterdir()]
+        (pid, *_) = [note["pid"] for note in notes if note["keys"] and psutil.pid_exists(note["pid"])]
+        worker = psutil.Process(pid)
         worker.send_signal(number)
-        assert worker.wait(30) == 0, "it ended of its own accord"
+        worker.wait(30)
     code, error = running.end()
     assert code == 0, error
-    kinds = [e["kind"] for e in Store.open(folder).events.read()]
-    assert "lost" not in kinds
-    assert kinds.count("sliced") == 2
+    store = Store.open(folder)
+    events = list(store.events.read())
+    assert "lost" not in {e["kind"] for e in events}
+    assert [e["stage"] for e in events if e["kind"] == "sliced"] == ["simulate"] * 2
+    assert len({e["worker"] for e in events if e["kind"] == "finished"}) > 2
     done = steps(folder)
-    assert len(done) == len(set(done)), "no step was done twice"
-    assert {k: v for k, v in results(folder).items() if k.startswith("files")}.keys() == {
-        k for k in undisturbed if k.startswith("files")
-    }
+    assert len(done) == len(set(done)) == 4 * 30, "no step was done twice"
+    assert len(list(store.keys("rank"))) == 1
 
 
 def test_a_second_signal_does_not_wait(tmp_path: Path, run_driver: Callable[..., Running]) -> None:
@@ -191,7 +192,7 @@ def test_a_second_signal_does_not_wait(tmp_path: Path, run_driver: Callable[...,
     assert worker.is_running()
     begin = time.monotonic()
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(30) == -signal.SIGTERM
+    worker.wait(30)
     assert time.monotonic() - begin < 2.0
 
 

@@ -33,6 +33,7 @@ def configure_dask(folder: Path) -> None:
     ``allowed-failures`` 0: the first death of a worker under a task is ours to count. ``worker-ttl``: a step that holds
     the interpreter for minutes is no dead worker. ``default-task-durations``: until the first run has ended, Dask would
     take it for half a second's work and queue the next one behind it. (Its names are the beginnings of bundles' names.)
+    ``profile`` looks at every stack a hundred times a second, ``tick`` at every loop fifty times: time that runs lack.
     """
     import dask
     import distributed  # noqa: F401 (sets up its own logging when imported: ours comes after)
@@ -43,6 +44,8 @@ def configure_dask(folder: Path) -> None:
             "distributed.scheduler.worker-ttl": "1 hour",
             "distributed.scheduler.work-stealing": False,
             "distributed.scheduler.default-task-durations": {"relax": "1 minute", "simulate": "1 hour"},
+            "distributed.worker.profile.enabled": False,
+            "distributed.admin.tick.interval": "500ms",
             "distributed.worker.daemon": True,
             "distributed.comm.timeouts.connect": "60s",
             "distributed.comm.retry.count": 2,

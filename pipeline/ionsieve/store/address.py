@@ -175,6 +175,21 @@ class Request:
         except (KeyError, TypeError, AttributeError, BugError) as error:
             raise DataError(f"not a request: {error}", found=repr(data)[:200]) from error
 
+    @classmethod
+    def from_text(cls, text: str, data: Mapping[str, Any]) -> Request:
+        """Read a request of which the canonical text was kept: its key follows from that, and nothing is written anew.
+
+        Parameters
+        ----------
+        text
+            What `text` was when the request was asked.
+        data
+            The same, parsed.
+        """
+        request = cls.from_dict(data)
+        vars(request)["text"] = text  # where `cached_property` would put it
+        return request
+
     def __hash__(self) -> int:
         return hash(self.key)
 

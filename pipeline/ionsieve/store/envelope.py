@@ -17,6 +17,7 @@ from ionsieve.store.address import Request
 __all__ = ["DamagedError", "Stored", "check_references", "envelope", "pretty", "read", "references", "relocate"]
 
 _HEAD = b'{"digest":"'
+_ASKED = b'\n"request":'
 
 
 class DamagedError(DataError):
@@ -64,7 +65,8 @@ def read(path: Path, key: str) -> Stored:
     damaged = raw[: len(_HEAD)] != _HEAD or raw[cut : cut + 3] != b'",\n' or hashlib.sha256(rest).hexdigest() != digest
     if not damaged:
         body = json.loads(b"{" + rest)
-        request = Request.from_dict(body["request"])
+        text = rest[rest.rfind(_ASKED) + len(_ASKED) : -len(b"}\n")]  # as `envelope` wrote it, to the byte
+        request = Request.from_text(text.decode(), body["request"])
         damaged = body["key"] != key or request.key != key or request.stage != path.parents[1].name
     if damaged:
         raise DamagedError(

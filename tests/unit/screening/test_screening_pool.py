@@ -141,7 +141,13 @@ def waits_for_the_stop(request: Request, store_: Store, deadline_s: float | None
     raise AssertionError("nobody said stop")
 
 
+def many_wait_for_the_stop(requests: Sequence[Request], store_: Store, deadline_s: float | None) -> list[Any]:
+    """Stand in for dynamics of several cells in one batch."""
+    return [waits_for_the_stop(requests[0], store_, deadline_s)] * len(requests)
+
+
 ENDLESS = {"generate": SimpleNamespace(run=waits_for_the_stop)}
+ENDLESS_BATCH = {"generate": SimpleNamespace(run=waits_for_the_stop, run_many=many_wait_for_the_stop, uses_device=True)}
 
 
 def test_a_worker_sees_an_amended_campaign(store: Store) -> None:
@@ -217,6 +223,38 @@ def test_a_signalled_worker_saves_what_it_is_at(store: Store, tmp_path: Path, mo
             cluster.processes[1].terminate()
             assert cluster.processes[1].wait(30) is not None
             assert saved.exists()
+    finally:
+        cluster.close()
+
+
+@pytest.mark.parametrize("stages", ["ENDLESS", "ENDLESS_BATCH"])
+def test_a_bundle_comes_back_from_a_worker_whose_own_process_is_signalled(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: str
+) -> None:
+    """What is under way is saved, what was not begun is given back, and the nanny starts another worker."""
+    from distributed import Client
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    cluster = _Cluster(tmp_path, [["--nanny"]])
+    begun, saved = store.folder / "begun", store.folder / "saved"
+    requests = tuple(NullBuilders(store.campaign).generate(s).to_dict() for s in null_subjects(store.campaign))
+    try:
+        with Client(cluster.address) as client:
+            client.wait_for_workers(1, timeout=120)
+            (before,) = client.scheduler_info()["workers"]
+            pool = DaskPool(client, store.folder, f"{Path(__file__).stem}:{stages}")
+            pool.submit(Bundle("b", requests, False, None))
+            until = time.monotonic() + 60
+            while not (begun.exists() and begun.read_text()) and time.monotonic() < until:
+                time.sleep(0.05)
+            os.kill(int(begun.read_text()), signal.SIGUSR1)
+            (done,) = pool.wait(30)
+            assert not done.lost
+            assert [a.status for a in done.answers] == ["unfinished"] * 3
+            assert saved.exists()
+            while before in (now := client.scheduler_info()["workers"]) or not now:
+                assert time.monotonic() < until
+                time.sleep(0.05)
     finally:
         cluster.close()
 
