@@ -43,8 +43,7 @@ from ionsieve.verdicts import Flag, Outcome
 
 __all__ = ["Book"]
 
-#: distances above this are not looked for; the shortest bonds of all electrolytes are below (a cell list of 2.5 Å is
-#: fast)
+#: distances above this are not looked for; the shortest bonds of all electrolytes are below
 CLOSE_A = 2.5
 #: times that a run is asked at most whether its diffusivity is known well enough
 LOOKS = 50
@@ -128,7 +127,8 @@ class Book:
         symbols = job.atoms.get_chemical_symbols()
         self.mask = framework_mask(symbols, job.mobile, job.framework)
         self.bonds = find_bonds(job.atoms, job.polyanions)
-        if job.checkpoint_path.exists():
+        begun = job.checkpoint_path.exists()
+        if begun:
             saved = checkpoints.load(job.checkpoint_path, self.identity)
             self.state, self.step, self.segment_index = saved.state, saved.step, saved.segment
             self.finished = saved.finished
@@ -151,8 +151,8 @@ class Book:
             )
         self._opened = True
         self._new_stream()
-        if not self.finished:
-            self._open_writer().truncate_to_step(self.step - self.produce_start)
+        if not self.finished:  # frames that no checkpoint knows are made anew, the first included
+            self._open_writer().truncate_to_step(self.step - self.produce_start if begun else -1)
 
     def _new_stream(self) -> None:
         assert self.state is not None
@@ -411,13 +411,8 @@ class Book:
 
     def _append(self, writer: Writer, pending: list[tuple[NDArray[Any], ...]]) -> None:
         for relative, positions, cells, *columns in pending:
-            writer.append(
-                relative,
-                relative * self.dt_fs * 1e-3,
-                positions,
-                cells,
-                dict(zip(self.scalars, columns, strict=True)),
-            )
+            scalars = dict(zip(self.scalars, columns, strict=True))
+            writer.append(relative, relative * self.dt_fs * 1e-3, positions, cells, scalars)
 
     def drop_frames_after_last_good(self) -> None:
         """Forget frames beyond the last good guard point."""
@@ -445,7 +440,7 @@ class Book:
             return
         if len(self._writer):
             extra = {}
-            if self.online is not None:
+            if self.online is not None and self.trip is None:  # its last samples would be of a broken crystal
                 extra["online_msd"] = self.online.result(self.sample_stride * self.dt_fs * 1e-3)
             self._writer.publish(extra=extra)
         else:
@@ -464,7 +459,9 @@ class Book:
     def progress(self) -> Progress:
         """Return where the run stands; a finished one is completed on disk first."""
         job = self.job
-        if not self._opened and job.checkpoint_path.exists():
+        if self.finished and not self._opened and self.trip is None:
+            self.open()  # a look ahead saw that it has ended; how stands in its checkpoint
+        elif not self._opened and job.checkpoint_path.exists():
             self.step = checkpoints.load(job.checkpoint_path, self.identity).step
         if self.finished and not job.trajectory_path.exists() and job.trajectory_path.with_suffix(".frames").exists():
             self._open_writer()

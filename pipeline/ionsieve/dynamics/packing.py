@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ionsieve.potentials.memory import MemoryBook
 
-__all__ = ["Capacity", "admit", "is_out_of_memory", "lower_bound_s"]
+__all__ = ["Capacity", "admit", "lower_bound_s"]
 
 
 @dataclass
@@ -96,15 +96,3 @@ def lower_bound_s(jobs: Sequence[tuple[int, int]], capacity_atoms: float, fixed_
     work = sum(atoms * steps for atoms, steps in jobs)
     steps = max([work / capacity_atoms, *(float(s) for _, s in jobs)])
     return fixed_s * steps + per_atom_s * work
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device's memory is exhausted (and no more than that)."""
-    import torch
-
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        phrase in text for phrase in ("out of memory", "failed to allocate", "cublas_status_alloc_failed")
-    )

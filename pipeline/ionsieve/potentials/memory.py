@@ -44,10 +44,27 @@ __all__ = [
     "calibrate",
     "count_edges",
     "fit",
+    "is_out_of_memory",
     "memory_book",
 ]
 
 _SCHEMA = 2
+#: how torch and its libraries say that memory is exhausted, on CUDA and on a CPU
+_EXHAUSTED = (
+    "out of memory",
+    "failed to allocate",
+    "can't allocate memory",
+    "not enough memory",
+    "alloc_failed",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device's memory is exhausted (and no more than that)."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in _EXHAUSTED)
 
 
 class Meter(Protocol):
@@ -212,7 +229,12 @@ def calibrate(
     samples = []
     for edges, count, systems in sorted(cases, key=lambda case: case[:2]):
         batch = Batch.from_atoms(systems, device=potential.info.device)
-        taken = meter.measure(functools.partial(potential.evaluate, batch, stress=True))
+        try:
+            taken = meter.measure(functools.partial(potential.evaluate, batch, stress=True))
+        except Exception as error:
+            if not samples or not is_out_of_memory(error):
+                raise
+            break  # a small device: what did fit is enough for a fit
         samples.append(Sample(edges, count, taken))
     return fit(samples), samples
 

@@ -129,9 +129,9 @@ def fast_path_agrees(asked: PotentialSettings, atoms: Atoms) -> bool:
     The relaxation's gate saw the unrelaxed cell, and maybe another device. A frame that cannot be evaluated says
     nothing of the path: the run itself tells how it ends.
     """
-    from ionsieve.dynamics.packing import is_out_of_memory
     from ionsieve.errors import GeometryError
     from ionsieve.potentials import check_parity, load
+    from ionsieve.potentials.memory import is_out_of_memory
 
     potential = load(asked)
     key = (f"{asked.model_dump_json()} {potential.info.device}", atoms.get_chemical_formula())

@@ -291,6 +291,56 @@ def test_a_refused_start_is_bad_geometry_with_either_engine(tmp_path, engine):
     assert [(q.outcome, q.steps_done) for q in p] == [(Outcome.BAD_GEOMETRY, 0), (Outcome.COMPLETED, 300)]
 
 
+@pytest.mark.parametrize("left", [0.0, None])
+def test_how_a_run_ended_is_known_also_where_the_deadline_comes_before_its_turn(tmp_path, left):
+    """A worker died after the run had ended and before its record was stored; the bundle is asked again."""
+
+    def broken(batch, call, answer):
+        return dataclasses.replace(answer, forces=answer.forces * torch.nan) if call > 155 else answer
+
+    bad = job(tmp_path, "bad")
+    first = simulate([bad], Faulty(CRYSTAL, broken), SETTINGS)[0]
+    assert (first.state, first.outcome) == ("failed", Outcome.EXPLODED)
+    jobs = [job(tmp_path, "long", produce_ps=2.0), bad]
+    again = simulate(jobs, CRYSTAL, SETTINGS, deadline_s=left, capacity=Capacity(8))[1]
+    assert (again.state, again.outcome, again.reason) == ("failed", first.outcome, first.reason)
+    assert again.summary == first.summary
+
+
+@pytest.mark.parametrize("engine", ["batch", "ase"])
+def test_a_run_killed_before_its_first_checkpoint_begins_anew(tmp_path, monkeypatch, engine):
+    """Its frame 0 is on disk already; the running MSD must see it all the same."""
+    settings = SETTINGS.model_copy(update={"engine": engine, "equilibrate_ps": 0.0, "sample_interval_fs": 10.0})
+    jobs = [dataclasses.replace(job(tmp_path / where, "r"), mobile=("Na",)) for where in ("calm", "killed")]
+    simulate(jobs[:1], CRYSTAL, settings)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", kill)
+        with pytest.raises(Killed):
+            simulate(jobs[1:], CRYSTAL, settings)
+    assert (tmp_path / "killed" / "r" / "trajectory.frames").exists()
+    simulate(jobs[1:], CRYSTAL, settings)
+    assert same_files(tmp_path / "calm", tmp_path / "killed", ["r"])
+
+
+@pytest.mark.parametrize("engine", ["batch", "ase"])
+def test_a_broken_run_has_no_running_msd(tmp_path, engine):
+    def broken(batch, call, answer):
+        return dataclasses.replace(answer, forces=answer.forces * torch.nan) if call > 155 else answer
+
+    settings = SETTINGS.model_copy(update={"engine": engine, "sample_interval_fs": 2.0})
+    one = dataclasses.replace(job(tmp_path, "r"), mobile=("Na",))
+    p = simulate([one], Faulty(CRYSTAL, broken), settings)[0]
+    assert (p.state, p.outcome) == ("failed", Outcome.EXPLODED)
+    assert "online_msd" not in read(p.trajectory).attrs
+
+
 def test_after_a_restart_the_one_with_most_left_enters_first(tmp_path, monkeypatch):
     asked = iter(range(10**6))
     p = simulate([job(tmp_path, "long", produce_ps=2.0)], CRYSTAL, SETTINGS, stop=lambda: next(asked) >= 50)

@@ -16,7 +16,7 @@ from ionsieve.dynamics.guards import Reading, closest_approach_A, find_bonds, fr
 from ionsieve.dynamics.integrators import method
 from ionsieve.dynamics.noise import Stream, atoms3, chi_square, normal
 from ionsieve.dynamics.outbox import Outbox
-from ionsieve.dynamics.packing import Capacity, admit, is_out_of_memory, lower_bound_s
+from ionsieve.dynamics.packing import Capacity, admit, lower_bound_s
 from ionsieve.dynamics.start import maxwell_boltzmann
 from ionsieve.dynamics.state import elementwise, merge, split
 from ionsieve.dynamics.toys import FreeParticles, lattice
@@ -131,14 +131,6 @@ def test_capacity_in_bytes_remembers():
     assert (capacity.bound, told) == (400.0, [80])
     capacity.ran_out([90])
     assert capacity.bound == 200.0  # only ever down
-
-
-def test_out_of_memory_is_told_from_other_errors():
-    assert is_out_of_memory(torch.OutOfMemoryError("x"))
-    assert is_out_of_memory(MemoryError())
-    assert is_out_of_memory(RuntimeError("CUDA error: out of memory"))
-    assert not is_out_of_memory(RuntimeError("size mismatch"))
-    assert not is_out_of_memory(ValueError("out of memory"))
 
 
 def test_lower_bound():

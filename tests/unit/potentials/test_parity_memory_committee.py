@@ -25,6 +25,7 @@ from ionsieve.potentials.memory import (
     calibrate,
     count_edges,
     fit,
+    is_out_of_memory,
     memory_book,
 )
 from ionsieve.potentials.pair import PairPotential
@@ -160,6 +161,37 @@ def test_a_linear_device_is_recovered(salt: Atoms) -> None:
     assert model.per_atom == pytest.approx(5000, rel=1e-3)
     assert model.fixed == pytest.approx(70_000, rel=1e-3)
     assert len(samples) == meter.calls == 12
+
+
+def test_out_of_memory_is_told_from_other_errors() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("x"))
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("CUDA error: out of memory"))
+    assert not is_out_of_memory(RuntimeError("size mismatch"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(10**15)  # what the allocator of the CPU really says
+    assert is_out_of_memory(caught.value)
+
+
+def test_a_device_too_small_for_the_largest_measurement_is_fitted_to_the_others(salt: Atoms) -> None:
+    potential = PairPotential("pair-ionic")
+    meter = FakeMeter(potential, lambda edges, atoms: 300 * edges + 5000 * atoms + 70_000)
+    measure, room = meter.measure, 400_000
+
+    def small(call: Callable[[], object]) -> int:
+        taken = measure(call)
+        if taken > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return taken
+
+    meter.measure = small  # type: ignore[method-assign]
+    model, samples = calibrate(potential, [salt, salt * (2, 1, 1)], meter)
+    assert 2 <= len(samples) < 12
+    assert all(model.predict(s.edges, s.atoms) >= s.bytes * (1 - 1e-9) for s in samples)
+    room = 0
+    with pytest.raises(torch.OutOfMemoryError):  # not even the smallest
+        calibrate(potential, [salt], meter)
 
 
 def test_a_prediction_is_never_below_what_was_measured() -> None:

@@ -20,10 +20,11 @@ from ionsieve.dynamics.book import Book
 from ionsieve.dynamics.guards import Reading, max_forces
 from ionsieve.dynamics.integrators import Method, method
 from ionsieve.dynamics.integrators.method import as_batch
-from ionsieve.dynamics.packing import Capacity, is_out_of_memory
+from ionsieve.dynamics.packing import Capacity
 from ionsieve.dynamics.state import Control, MDState, kinetic_eV, merge, split, temperature_K, to_device
 from ionsieve.errors import GeometryError, TransientError
 from ionsieve.potentials.base import Evaluation, Potential
+from ionsieve.potentials.memory import is_out_of_memory
 from ionsieve.systems import Batch
 
 __all__ = ["SCALARS", "Fleet", "OutOfMemoryError", "RefusedError", "free_memory", "scalars_of", "too_large"]
