@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ionsieve.dynamics.relaxation import Relaxation as Relaxation
     from ionsieve.dynamics.relaxation import relax as relax
     from ionsieve.dynamics.relaxation import relax_many as relax_many
+    from ionsieve.dynamics.relaxation import relax_resumable as relax_resumable
     from ionsieve.dynamics.settings import DynamicsSettings as DynamicsSettings
     from ionsieve.dynamics.settings import GuardSettings as GuardSettings
     from ionsieve.dynamics.settings import RelaxSettings as RelaxSettings
@@ -34,6 +35,7 @@ _HOMES = {
     "Relaxation": "relaxation",
     "relax": "relaxation",
     "relax_many": "relaxation",
+    "relax_resumable": "relaxation",
     "DynamicsSettings": "settings",
     "GuardSettings": "settings",
     "RelaxSettings": "settings",

@@ -2,7 +2,7 @@
 
 A checkpoint is a NumPy ``.npz`` of plain arrays with a JSON text beside them: format version, identity of the run,
 step, segment and what the guards remember. It is written to a temporary file, synced and renamed, so the last good
-one is always whole.
+one is always whole. `write` and `read` serve relaxations as well.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from ionsieve.dynamics.state import PER_ATOM, PER_SYSTEM, MDState
 from ionsieve.errors import DataError
 
-__all__ = ["FORMAT", "Checkpoint", "load", "read_head", "save"]
+__all__ = ["FORMAT", "Checkpoint", "load", "read", "read_head", "save", "write"]
 
 FORMAT = 1
 
@@ -58,22 +58,21 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write atomically: temporary file, fsync, rename, fsync of the folder."""
+    """Write the checkpoint of a run."""
     state = checkpoint.state
     arrays = {f"state.{n}": getattr(state, n).cpu().numpy() for n in (*PER_ATOM, *PER_SYSTEM)}
     arrays |= {f"bath.{n}": v.cpu().numpy() for n, v in state.bath.items()}
     arrays |= {f"more.{n}": np.asarray(v) for n, v in checkpoint.arrays.items()}
-    head = {
-        "format": FORMAT,
-        "identity": checkpoint.identity,
-        "step": checkpoint.step,
-        "segment": checkpoint.segment,
-        "finished": checkpoint.finished,
-        "memory": checkpoint.memory,
-    }
-    arrays["head"] = np.frombuffer(json.dumps(head, sort_keys=True, allow_nan=False).encode(), dtype=np.uint8)
+    names = ("step", "segment", "finished", "memory")
+    write(path, checkpoint.identity, {name: getattr(checkpoint, name) for name in names}, arrays)
+
+
+def write(path: Path, identity: Mapping[str, Any], head: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write plain JSON and arrays atomically: temporary file, fsync, rename, fsync of the folder."""
+    text = json.dumps({"format": FORMAT, "identity": identity, **head}, sort_keys=True, allow_nan=False)
     raw = io.BytesIO()
-    np.savez(raw, **arrays)
+    named: dict[str, Any] = {"head": np.frombuffer(text.encode(), dtype=np.uint8), **arrays}
+    np.savez(raw, **named)
     temporary = path.with_name(f"{path.name}.tmp{os.getpid()}")
     with temporary.open("wb") as file:
         file.write(raw.getbuffer())
@@ -124,8 +123,8 @@ def _of_this_format(path: Path, head: dict[str, Any]) -> dict[str, Any]:
     return head
 
 
-def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
-    """Read a checkpoint of the run `identity`.
+def read(path: Path, identity: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Read what `write` wrote for `identity`: its head, and its arrays.
 
     Raises
     ------
@@ -151,6 +150,12 @@ def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
             expected=str(wanted.get(keys[0])),
             remedy="use another folder, or delete the file to begin anew",
         )
+    return head, arrays
+
+
+def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
+    """Read the checkpoint of the run `identity`; raises as `read`."""
+    head, arrays = read(path, identity)
 
     def part(prefix: str) -> dict[str, NDArray[Any]]:
         return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
@@ -159,7 +164,7 @@ def load(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
     bath = {n: torch.from_numpy(a) for n, a in part("bath.").items()}
     index = torch.zeros(len(tensors["numbers"]), dtype=torch.int64)
     return Checkpoint(
-        identity=wanted,
+        identity=head["identity"],
         state=MDState(**tensors, system_index=index, bath=bath),
         step=head["step"],
         segment=head["segment"],

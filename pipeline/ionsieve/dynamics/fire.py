@@ -14,7 +14,7 @@ Symbols      symbol  code           shape
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ from ionsieve.units import GPA_PER_EV_PER_A3
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Minimum", "fire"]
+__all__ = ["Descent", "Minimum", "begin", "fire"]
 
 DT_START, DT_MAX, GROW, SHRINK = 0.1, 1.0, 1.1, 0.5
 MIX_START, MIX_FALL, PATIENCE = 0.1, 0.99, 5
@@ -55,8 +55,11 @@ class Minimum:
 
 
 @dataclass
-class _Active:
-    """The systems still under way; rows of the per-system tensors go with `members`."""
+class Descent:
+    """The systems still under way; rows of the per-system tensors go with `members`. What follows depends on it alone.
+
+    `energy_start` (S,), eV, is that of the first step; `good` (S,) counts steps downhill in a row.
+    """
 
     members: list[int]
     batch: Batch
@@ -65,13 +68,15 @@ class _Active:
     dt: Tensor
     mix: Tensor
     good: Tensor
+    energy_start: Tensor
+    step: int = 0
 
     def dot(self, a: Tensor, b: Tensor, a_cell: Tensor, b_cell: Tensor) -> Tensor:
         """Scalar product over the atoms and the cell of each system, (S,)."""
         atoms = self.batch.sum_by_system((a * b).sum(dim=1))
         return atoms + (a_cell * b_cell).sum(dim=(1, 2))
 
-    def keep(self, rows: list[int]) -> _Active:
+    def keep(self, rows: list[int]) -> Descent:
         """Return only the systems in those rows."""
         chosen = torch.tensor(rows, dtype=torch.int64, device=self.batch.device)
         mask = torch.zeros(self.batch.n_systems, dtype=torch.bool, device=self.batch.device)
@@ -84,7 +89,7 @@ class _Active:
             self.batch.numbers[atoms],
             renumber[self.batch.system_index[atoms]],
         )
-        return _Active(
+        return Descent(
             [self.members[r] for r in rows],
             batch,
             self.v[atoms],
@@ -92,15 +97,16 @@ class _Active:
             self.dt[chosen],
             self.mix[chosen],
             self.good[chosen],
+            self.energy_start[chosen],
+            self.step,
         )
 
 
-def fire(systems: Sequence[Atoms], potential: Potential, settings: RelaxSettings) -> list[Minimum]:
-    """Minimise all systems in one batch; the results stand in their order."""
-    with_cell = settings.cell_policy != "published"
-    batch = Batch.from_atoms(list(systems), device=potential.info.device, dtype=torch.float64)
+def begin(systems: Sequence[Atoms], device: str) -> Descent:
+    """Return the systems at rest where they are."""
+    batch = Batch.from_atoms(list(systems), device=device, dtype=torch.float64)
     count = batch.n_systems
-    active = _Active(
+    return Descent(
         list(range(count)),
         batch,
         torch.zeros_like(batch.positions),
@@ -108,13 +114,38 @@ def fire(systems: Sequence[Atoms], potential: Potential, settings: RelaxSettings
         batch.cells.new_full((count,), DT_START),
         batch.cells.new_full((count,), MIX_START),
         torch.zeros(count, dtype=torch.int64, device=batch.device),
+        batch.cells.new_full((count,), torch.nan),
     )
+
+
+def fire(
+    systems: Sequence[Atoms],
+    potential: Potential,
+    settings: RelaxSettings,
+    active: Descent | None = None,
+    after_step: Callable[[Descent], None] | None = None,
+) -> list[Minimum]:
+    """Minimise all systems in one batch; the results stand in their order.
+
+    Parameters
+    ----------
+    systems, potential, settings
+        Cells as they were at the very beginning.
+    active
+        Where to go on; by default all begin.
+    after_step
+        Shown the descent after every step; may save it, and raise.
+    """
+    with_cell = settings.cell_policy != "published"
+    active = active or begin(systems, potential.info.device)
     volume_start = [float(a.cell.volume) for a in systems]
-    energy_start: dict[int, float] = {}
     done: dict[int, Minimum] = {}
-    for step in range(settings.max_steps + 1):
+    while True:
+        step = active.step
         batch = active.batch
         result = potential.evaluate(batch, stress=with_cell)
+        if step == 0:
+            active.energy_start = result.energies
         forces, cell_forces, stress = _forces(batch, result.forces, result.stresses, settings)
         largest = _largest(forces, batch)
         volumes = volumes_A3(batch.cells)
@@ -123,7 +154,6 @@ def fire(systems: Sequence[Atoms], potential: Potential, settings: RelaxSettings
         staying: list[int] = []
         for row, member in enumerate(active.members):
             energy, force, volume, pressure = (float(x) for x in table[row])
-            energy_start.setdefault(member, energy)
             converged = force <= settings.fmax_eV_per_A and (not with_cell or pressure <= settings.max_stress_GPa)
             change = 100 * abs(volume / volume_start[member] - 1)
             broken = change > settings.max_volume_change_percent or not np.isfinite([energy, force, pressure]).all()
@@ -135,20 +165,21 @@ def fire(systems: Sequence[Atoms], potential: Potential, settings: RelaxSettings
                 positions=batch.positions[atoms].cpu().numpy(),
                 cell=batch.cells[row].cpu().numpy(),
                 energy_eV=float(table[row, 0]),
-                energy_start_eV=energy_start[member],
+                energy_start_eV=float(active.energy_start[row]),
                 max_force_eV_per_A=float(table[row, 1]),
                 max_stress_GPa=float(table[row, 3]) if with_cell else None,
                 steps=step,
             )
         if not staying:
-            break
+            return [done[i] for i in range(len(systems))]
         if leaving:
             rows = torch.zeros(batch.n_systems, dtype=torch.bool, device=batch.device)
             rows[staying] = True
             forces, cell_forces = forces[rows[batch.system_index]], cell_forces[rows]
             active = active.keep(staying)
         _advance(active, forces, cell_forces)
-    return [done[i] for i in range(count)]
+        if after_step is not None:
+            after_step(active)
 
 
 def _forces(
@@ -172,7 +203,7 @@ def _largest(forces: Tensor, batch: Batch) -> Tensor:
     return out.scatter_reduce_(0, batch.system_index, (forces * forces).sum(dim=1), reduce="amax").sqrt()
 
 
-def _advance(active: _Active, f: Tensor, f_cell: Tensor) -> None:
+def _advance(active: Descent, f: Tensor, f_cell: Tensor) -> None:
     """One step of FIRE of every system."""
     batch, index = active.batch, active.batch.system_index
     power = active.dot(f, active.v, f_cell, active.v_cell)
@@ -200,3 +231,4 @@ def _advance(active: _Active, f: Tensor, f_cell: Tensor) -> None:
     active.batch = Batch(
         times(batch.positions, stretch, index) + move, product(batch.cells, stretch), batch.numbers, index
     )
+    active.step += 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ionsieve.potentials.base import PotentialInfo
 
-__all__ = ["Job", "Progress", "Segment", "identity", "plan"]
+__all__ = ["Job", "Progress", "Segment", "identity", "plan", "structure_sha256"]
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,14 @@ def plan(job: Job, settings: DynamicsSettings) -> tuple[Segment, ...]:
     return tuple(s for s in segments if s.steps)
 
 
+def structure_sha256(atoms: Atoms) -> str:
+    """Return the digest of elements, positions and cell."""
+    parts = (atoms.numbers.astype("<i8"), atoms.positions.astype("<f8"), atoms.cell.array.astype("<f8"))
+    return hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
+
+
 def identity(job: Job, settings: DynamicsSettings, info: PotentialInfo, segments: Sequence[Segment]) -> dict[str, Any]:
     """Return what a run is, in plain JSON: a checkpoint of another identity is refused."""
-    atoms = job.atoms
-    parts = (atoms.numbers.astype("<i8"), atoms.positions.astype("<f8"), atoms.cell.array.astype("<f8"))
-    structure = hashlib.sha256(b"".join(np.ascontiguousarray(p).tobytes() for p in parts)).hexdigest()
     known = {
         "run_id": job.run_id,
         "seed_names": list(job.seed_names),
@@ -174,7 +177,7 @@ def identity(job: Job, settings: DynamicsSettings, info: PotentialInfo, segments
         "friction_per_ps": settings.friction_per_ps,
         "chain_length": settings.chain_length,
         "barostat": [settings.pressure_GPa, settings.barostat_tau_fs, settings.compressibility_per_GPa],
-        "structure_sha256": structure,
+        "structure_sha256": structure_sha256(job.atoms),
     }
     if settings.stop_relative_error is not None:
         known["stop"] = [settings.stop_relative_error, settings.stop_after_ps]

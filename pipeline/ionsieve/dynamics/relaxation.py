@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from ionsieve.dynamics.fire import fire
+from ionsieve.dynamics import checkpoint
+from ionsieve.dynamics.fire import Descent, Minimum, begin, fire
+from ionsieve.dynamics.jobs import structure_sha256
 from ionsieve.dynamics.settings import RelaxSettings
 from ionsieve.potentials.base import Potential
 from ionsieve.units import GPA_PER_EV_PER_A3
@@ -18,7 +23,11 @@ from ionsieve.verdicts import Flag, Outcome
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["Relaxation", "relax", "relax_many"]
+__all__ = ["Relaxation", "relax", "relax_many", "relax_resumable"]
+
+#: seconds of work that a kill may cost a relaxation that is kept on disk
+SAVE_S = 15.0
+_TENSORS = ("v", "v_cell", "dt", "mix", "good", "energy_start")
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,8 @@ class Relaxation:
         or stress are no finite numbers.
     flags
         ``not_converged``, ``large_volume``.
+    seconds_before
+        What earlier calls of `relax_resumable`, which did not come to the end, took.
     """
 
     atoms: Atoms
@@ -52,6 +63,7 @@ class Relaxation:
     outcome: Outcome
     reason: str
     flags: tuple[Flag, ...]
+    seconds_before: float = 0.0
 
 
 def relax(atoms: Atoms, potential: Potential, settings: RelaxSettings) -> Relaxation:
@@ -71,23 +83,103 @@ def relax_many(systems: Sequence[Atoms], potential: Potential, settings: RelaxSe
         return [_relax_ase(a, potential, settings) for a in systems]
     results: list[Relaxation] = []
     for group in _groups(systems, settings.batch_atoms):
-        for atoms, end in zip(group, fire(group, potential, settings), strict=True):
-            relaxed = atoms.copy()
-            relaxed.set_cell(end.cell)
-            relaxed.positions = end.positions
-            results.append(
-                judge(
-                    atoms,
-                    relaxed,
-                    settings,
-                    energy_eV=end.energy_eV,
-                    energy_start_eV=end.energy_start_eV,
-                    max_force=end.max_force_eV_per_A,
-                    max_stress_GPa=end.max_stress_GPa,
-                    steps=end.steps,
-                )
-            )
+        ends = fire(group, potential, settings)
+        results += [_judged(atoms, end, settings) for atoms, end in zip(group, ends, strict=True)]
     return results
+
+
+class _PausedError(Exception):
+    """Time is up; where the relaxation stands is on disk."""
+
+
+def relax_resumable(
+    atoms: Atoms,
+    potential: Potential,
+    settings: RelaxSettings,
+    path: Path,
+    *,
+    deadline_s: float | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Relaxation | None:
+    """Relax one cell, going on from `path`. Ask again until the answer is not None: it is that of `relax`.
+
+    The whole state of the optimiser is kept, so the answer does not depend on where it was interrupted. With
+    `engine: ase`, the reference, a relaxation is done in one go.
+
+    Parameters
+    ----------
+    atoms, potential, settings
+        As in `relax`; the cell as it was at the very beginning.
+    path
+        Where the state is kept; the caller drops it when the answer is safe.
+    deadline_s, stop
+        As in `simulate`; looked at after every step. At least one step is done.
+
+    Raises
+    ------
+    DataError
+        When `path` holds another relaxation, or is damaged.
+    """
+    if settings.engine == "ase":
+        return _relax_ase(atoms, potential, settings)
+    identity = {
+        "structure_sha256": structure_sha256(atoms),
+        "potential": potential.info.sha256,
+        "dtype": potential.info.dtype,
+        "settings": settings.model_dump(mode="json", exclude={"batch_atoms"}),
+    }
+    active, before = begin([atoms], potential.info.device), 0.0
+    if path.exists():
+        head, arrays = checkpoint.read(path, identity)
+        active, before = _restored(active, head["step"], arrays), head["seconds"]
+    began = clock = saved = time.perf_counter()
+    longest = 0.0
+
+    def look(now_at: Descent) -> None:
+        nonlocal clock, saved, longest
+        now = time.perf_counter()
+        longest, clock = max(longest, now - clock), now
+        late = stop is not None and stop()
+        late = late or (deadline_s is not None and now - began + 1.5 * longest > deadline_s)
+        if late or now - saved >= SAVE_S:
+            checkpoint.write(path, identity, {"step": now_at.step, "seconds": before + now - began}, _arrays(now_at))
+            saved = now
+        if late:
+            raise _PausedError
+
+    try:
+        (end,) = fire([atoms], potential, settings, active, look)
+    except _PausedError:
+        return None
+    return replace(_judged(atoms, end, settings), seconds_before=before)
+
+
+def _arrays(active: Descent) -> dict[str, Any]:
+    tensors = {"positions": active.batch.positions, "cells": active.batch.cells}
+    tensors |= {name: getattr(active, name) for name in _TENSORS}
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+
+
+def _restored(start: Descent, step: int, arrays: dict[str, Any]) -> Descent:
+    tensors: dict[str, Any] = {name: torch.from_numpy(a).to(start.batch.device) for name, a in arrays.items()}
+    batch = replace(start.batch, positions=tensors.pop("positions"), cells=tensors.pop("cells"))
+    return replace(start, batch=batch, step=step, **tensors)
+
+
+def _judged(atoms: Atoms, end: Minimum, settings: RelaxSettings) -> Relaxation:
+    relaxed = atoms.copy()
+    relaxed.set_cell(end.cell)
+    relaxed.positions = end.positions
+    return judge(
+        atoms,
+        relaxed,
+        settings,
+        energy_eV=end.energy_eV,
+        energy_start_eV=end.energy_start_eV,
+        max_force=end.max_force_eV_per_A,
+        max_stress_GPa=end.max_stress_GPa,
+        steps=end.steps,
+    )
 
 
 def _groups(systems: Sequence[Atoms], bound: int) -> list[list[Atoms]]:

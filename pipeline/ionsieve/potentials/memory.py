@@ -226,7 +226,7 @@ def calibrate(
         for atoms in (structure, loose):
             edges = count_edges(atoms, potential.info.cutoff_A)
             cases += [(edges * number, len(atoms) * number, [atoms] * number) for number in copies]
-    samples = []
+    samples: list[Sample] = []
     for edges, count, systems in sorted(cases, key=lambda case: case[:2]):
         batch = Batch.from_atoms(systems, device=potential.info.device)
         try:

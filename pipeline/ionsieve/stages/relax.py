@@ -40,13 +40,16 @@ def request(
     )
 
 
-def run(request: Request, store: Store, deadline_s: float | None = None) -> RelaxedConfiguration:
-    """Let the potential through its parity gate and relax; an element that it does not know is an outcome, no error."""
-    from ionsieve.dynamics import relax
+def run(request: Request, store: Store, deadline_s: float | None = None) -> RelaxedConfiguration | None:
+    """Let the potential through its parity gate and relax; an element that it does not know is an outcome, no error.
+
+    None when the deadline or a stop came first: the state of the relaxation is saved.
+    """
+    from ionsieve.dynamics import relax_resumable
+    from ionsieve.dynamics.stopping import asked as stop
     from ionsieve.potentials import load
     from ionsieve.potentials.parity import load_checked
 
-    del deadline_s
     generated = store.need(input_key(request, "generate"), GeneratedCandidate)
     configuration = generated.configurations[request.parameters["index"]]
     settings = RelaxSettings.model_validate(request.settings["relax"])
@@ -81,7 +84,11 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rela
         potential, _, gate = load_checked(
             asked, atoms, seed=int(request.key[:8], 16), stress=settings.cell_policy != "published"
         )
-    result = relax(atoms, potential, settings)
+    left = None if deadline_s is None else deadline_s - (time.perf_counter() - start)
+    kept = store.workdir(request.key) / "relaxation.npz"
+    result = relax_resumable(atoms, potential, settings, kept, deadline_s=left, stop=stop)
+    if result is None:
+        return None
     return RelaxedConfiguration(
         **common,
         structure=CrystalStructure.from_ase(result.atoms, like=configuration.structure),
@@ -93,7 +100,7 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rela
         outcome=result.outcome,
         reason=result.reason,
         flags=(*gate, *result.flags, *soft),
-        seconds=time.perf_counter() - start,
+        seconds=result.seconds_before + time.perf_counter() - start,
     )
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from ase.build import bulk
 
-from ionsieve.dynamics import RelaxSettings, relax, relax_many
+from ionsieve.dynamics import RelaxSettings, checkpoint, relax, relax_many, relax_resumable, relaxation
 from ionsieve.dynamics.toys import FreeParticles, HarmonicLattice, lattice
+from ionsieve.errors import DataError
 from ionsieve.potentials.pair import PairPotential
 from ionsieve.verdicts import Flag, Outcome
 
@@ -89,3 +90,67 @@ def test_what_is_not_finite_is_not_relaxed():
 def test_at_the_minimum_nothing_moves():
     r = relax(lattice(2), FreeParticles(), RelaxSettings())
     assert (r.steps, r.volume_change_percent, r.flags) == (0, 0.0, ())
+
+
+# ---------------------------------------------------------------- interrupted and gone on with
+
+
+class Killed(BaseException):
+    """The process died."""
+
+
+class Mortal(PairPotential):
+    """Dies at a call."""
+
+    def __init__(self, dies_at):
+        super().__init__("pair-ionic")
+        self.left = dies_at
+
+    def evaluate(self, batch, *, stress=False):
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+        return super().evaluate(batch, stress=stress)
+
+
+def same(a, b):
+    return (
+        np.array_equal(a.atoms.positions, b.atoms.positions)
+        and np.array_equal(a.atoms.cell.array, b.atoms.cell.array)
+        and [getattr(a, n) for n in NUMBERS] == [getattr(b, n) for n in NUMBERS]
+    )
+
+
+NUMBERS = ("energy_eV", "energy_start_eV", "max_force_eV_per_A", "max_stress_GPa", "steps", "outcome", "flags")
+
+
+@pytest.mark.parametrize("policy", ["relaxed", "published"])
+def test_interrupted_after_every_step_it_ends_bit_by_bit_where_it_would_have(tmp_path, policy):
+    settings = TIGHT.model_copy(update={"cell_policy": policy})
+    whole, path, calls = relax(salt(1), IONIC, settings), tmp_path / "r.npz", 1
+    while (end := relax_resumable(salt(1), IONIC, settings, path, stop=lambda: True)) is None:
+        calls += 1
+    assert calls == whole.steps + 1 > 20
+    assert same(whole, end)
+    assert end.seconds_before > 0.0
+    assert same(whole, relax_resumable(salt(1), IONIC, settings, tmp_path / "none.npz"))
+    assert not (tmp_path / "none.npz").exists()
+
+
+def test_a_deadline_pauses_and_a_kill_costs_what_was_not_saved(tmp_path, monkeypatch):
+    path = tmp_path / "r.npz"
+    assert relax_resumable(salt(2), IONIC, TIGHT, path, deadline_s=0.0) is None
+    monkeypatch.setattr(relaxation, "SAVE_S", 0.0)
+    with pytest.raises(Killed):
+        relax_resumable(salt(2), Mortal(7), TIGHT, path)
+    assert checkpoint.read_head(path)["step"] == 8  # one before the deadline, seven before the kill
+    assert same(relax(salt(2), IONIC, TIGHT), relax_resumable(salt(2), IONIC, TIGHT, path))
+
+
+def test_another_relaxation_is_not_gone_on_with(tmp_path):
+    path = tmp_path / "r.npz"
+    relax_resumable(salt(1), IONIC, TIGHT, path, stop=lambda: True)
+    with pytest.raises(DataError, match="structure_sha256"):
+        relax_resumable(salt(2), IONIC, TIGHT, path)
+    with pytest.raises(DataError, match="settings"):
+        relax_resumable(salt(1), IONIC, RelaxSettings(), path)

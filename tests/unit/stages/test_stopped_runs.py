@@ -1,9 +1,12 @@
-"""A stop reaches dynamics at its next guard point, and nothing of it is lost."""
+"""A stop reaches dynamics at its next guard point, a relaxation after its step, and nothing of it is lost."""
 
 import signal
 
 from ionsieve.campaign import parse_campaign
+from ionsieve.dynamics import fire
 from ionsieve.dynamics.book import Book
+from ionsieve.dynamics.checkpoint import read_head
+from ionsieve.records import RelaxedConfiguration
 from ionsieve.screening import resume_campaign, run_campaign
 from ionsieve.store import Store
 
@@ -37,3 +40,29 @@ def test_a_signal_ends_dynamics_in_this_process_with_all_saved(tmp_path, monkeyp
     assert list(store.folder.glob("scratch/*/checkpoint*")), "the work so far is saved"
     assert resume_campaign(tmp_path / "run", n_workers=0, progress="quiet").exit_code == 0
     assert list(store.folder.glob("records/simulate/*/*.json"))
+
+
+def test_a_signal_pauses_a_relaxation_which_ends_where_it_would_have(tmp_path, monkeypatch):
+    campaign = parse_campaign(CAMPAIGN.replace("published", "relaxed").replace("max_steps: 20", "max_steps: 12"))
+    advance, steps = fire._advance, iter(range(100))
+
+    def signalled(*arguments):
+        advance(*arguments)
+        if next(steps) == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fire, "_advance", signalled)
+        assert run_campaign(campaign, tmp_path / "run", n_workers=0, progress="quiet").signal == "SIGTERM"
+    store = Store.open(tmp_path / "run")
+    (kept,) = store.folder.glob("scratch/*/relaxation.npz")
+    assert read_head(kept)["step"] == 4
+    assert resume_campaign(tmp_path / "run", n_workers=0, progress="quiet").exit_code == 0
+    assert not kept.exists()
+    run_campaign(campaign, tmp_path / "calm", n_workers=0, progress="quiet")
+    ends = [
+        [(key, record.model_copy(update={"seconds": 0.0})) for key, record in s.records("relax", RelaxedConfiguration)]
+        for s in (store, Store.open(tmp_path / "calm"))
+    ]
+    assert ends[0] == ends[1]
+    assert ends[0][0][1].steps > 4
