@@ -70,8 +70,8 @@ def free_radius_bounds(x, cell, radii, step_A=0.12):
     """
     shape, points, _, half = grid_of(cell, step_A)
     field = clearance(points, x, cell, radii).reshape(shape)
-    level = field.max() - grid_percolation(-field, limit=8.0, tolerance=1e-3).levels[0]
-    return level - half - 1e-3, level + half + 1e-3
+    level = field.max() - grid_percolation(-field, limit=8.0).levels[0]
+    return level - half, level + half
 
 
 def way_through(found, cell, node):

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from ionsieve.channels.description import describe as describe
     from ionsieve.channels.framework import Framework as Framework
     from ionsieve.channels.framework import read_framework as read_framework
+    from ionsieve.channels.gate_kinds import static_gates as static_gates
     from ionsieve.channels.gates import GateSet as GateSet
     from ionsieve.channels.gates import find_gates as find_gates
-    from ionsieve.channels.gates import static_gates as static_gates
     from ionsieve.channels.interstitials import Interstitial as Interstitial
     from ionsieve.channels.interstitials import find_interstitials as find_interstitials
     from ionsieve.channels.motion import crossings as crossings
@@ -45,7 +45,7 @@ _HOMES = {
     "read_framework": "framework",
     "GateSet": "gates",
     "find_gates": "gates",
-    "static_gates": "gates",
+    "static_gates": "gate_kinds",
     "Interstitial": "interstitials",
     "find_interstitials": "interstitials",
     "crossings": "motion",

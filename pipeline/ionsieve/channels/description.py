@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from ionsieve.channels.bottlenecks import find_bottlenecks
 from ionsieve.channels.framework import Framework, Reading, read_framework
-from ionsieve.channels.gates import GateSet, find_gates, percolating_jumps, static_gates
+from ionsieve.channels.gate_kinds import gateless_jumps, static_gates
+from ionsieve.channels.gates import GateSet, find_gates, percolating_jumps
 from ionsieve.channels.network import Spheres, spheres
 from ionsieve.channels.settings import ChannelSettings
-from ionsieve.records.channels import Bottleneck, Gate, StaticDescriptors
+from ionsieve.records.channels import Bottleneck, Gate, GatelessJump, StaticDescriptors
 from ionsieve.verdicts import Flag, Outcome
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Channels:
     percolation_axes: tuple[bool, bool, bool]
     axis_radius_A: tuple[float, float, float]
     gates: tuple[Gate, ...]
+    gateless: tuple[GatelessJump, ...]
     bottlenecks: tuple[Bottleneck, ...]
     limiting_gate_A: float | None
     bvse_barriers_eV: tuple[float | None, float | None, float | None] | None
@@ -69,6 +71,7 @@ class Channels:
             percolation_radius_A=self.percolation_radius_A,
             percolation_axes=self.percolation_axes,
             gates=self.gates,
+            gateless=self.gateless,
             bottlenecks=self.bottlenecks,
             bvse_barriers_eV=self.bvse_barriers_eV,
             radii_A=self.radii_A,
@@ -118,6 +121,7 @@ def describe(
         percolation_axes=tuple(a > 0 and a >= radius[0] - tolerance for a in axis),  # type: ignore[arg-type]
         axis_radius_A=(axis[0], axis[1], axis[2]),
         gates=static_gates(gates, on_way),
+        gateless=gateless_jumps(gates, on_way, min_length_A=settings.min_jump_length_A),
         bottlenecks=find_bottlenecks(framework, found),
         limiting_gate_A=limit,
         bvse_barriers_eV=barriers,

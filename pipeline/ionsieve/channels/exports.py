@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ionsieve.records.channels import Gate
+from ionsieve.records.channels import Gate, GatelessJump
 from ionsieve.records.measurement import GateMotion
 
 if TYPE_CHECKING:
@@ -152,19 +152,20 @@ def _csv(header: list[str], rows: Iterable[list[object]]) -> str:
     return out.getvalue()
 
 
-def gate_table(gates: Iterable[Gate]) -> str:
-    """Return gates as CSV, one row per kind of gate."""
-    return _csv(
-        ["jump", "anions", "area_A2", "circumradius_A", "free_radius_A", "path_fraction", "jump_length_A",
-        "multiplicity",
-         "percolating", "x_A", "y_A", "z_A"],
-        (
-            [g.jump, "-".join(g.anions), f"{g.area_A2:.4f}", f"{g.circumradius_A:.4f}", f"{g.free_radius_A:.4f}",
-             f"{g.path_fraction:.3f}", f"{g.jump_length_A:.4f}", g.multiplicity, g.percolating,
-             *(f"{v:.4f}" for v in g.position_A)]
-            for g in gates
-        ),
-    )  # fmt: skip
+def gate_table(gates: Iterable[Gate], gateless: Iterable[GatelessJump] = ()) -> str:
+    """Return gates as CSV, one row per kind of gate; then one per kind of jump without a gate, with the reason."""
+    header = ["jump", "anions", "area_A2", "circumradius_A", "free_radius_A", "path_fraction", "jump_length_A",
+              "multiplicity", "percolating", "x_A", "y_A", "z_A", "no_gate_because"]  # fmt: skip
+    rows: list[list[object]] = [
+        [g.jump, "-".join(g.anions), f"{g.area_A2:.4f}", f"{g.circumradius_A:.4f}", f"{g.free_radius_A:.4f}",
+         f"{g.path_fraction:.3f}", f"{g.jump_length_A:.4f}", g.multiplicity, g.percolating,
+         *(f"{v:.4f}" for v in g.position_A), ""]
+        for g in gates
+    ]  # fmt: skip
+    for jump in gateless:
+        length = f"{jump.jump_length_A:.4f}"
+        rows.append([jump.jump, *[""] * 5, length, jump.multiplicity, jump.percolating, *[""] * 3, jump.reason])
+    return _csv(header, rows)
 
 
 def gate_motion_table(gates: Iterable[GateMotion]) -> str:

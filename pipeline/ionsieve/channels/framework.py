@@ -47,6 +47,9 @@ class Framework:
         (3, 3) Å.
     positions, radii, charges, symbols
         (N, 3) Å, (N,) Å, (N,) and N element symbols of the framework. A mixed site carries its largest species' symbol.
+    occupants
+        For each framework site its species as (element, charge, amount): several where a site is mixed, amounts below
+        one where it is filled in part.
     names
         N site labels (``O2``) where the structure has them, else the symbols; by symmetry where a file's labels only
         number the atoms.
@@ -68,6 +71,7 @@ class Framework:
     radii: NDArray[np.float64]
     charges: NDArray[np.float64]
     symbols: tuple[str, ...]
+    occupants: tuple[tuple[tuple[str, float, float], ...], ...]
     names: tuple[str, ...]
     indices: NDArray[np.int64]
     mobile: str
@@ -204,6 +208,7 @@ def read_framework(
         radii=radii,
         charges=mean_charge[frame],
         symbols=tuple(symbols),
+        occupants=tuple(tuple((e, charges[i][e], amount) for e, amount in rows.species[i].items()) for i in frame),
         names=tuple(framework_names(rows, frame, symbols)),
         indices=frame,
         mobile=mobile,

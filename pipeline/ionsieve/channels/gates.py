@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from ionsieve.channels.framework import Framework
+from ionsieve.channels.gate_kinds import SAME_RADIUS_A, name_kinds
 from ionsieve.channels.network import build_network
 from ionsieve.channels.percolation import percolate
 from ionsieve.channels.settings import ChannelSettings
 from ionsieve.geometry.cells import images_within
 from ionsieve.geometry.polygons import circumradius_A, pierce, tangent_circle, triangle_area_A2, widest_point
-from ionsieve.records.channels import Gate
 
-__all__ = ["GateSet", "Jumps", "find_gates", "find_jumps", "jump_radii_A", "percolating_jumps", "static_gates"]
+__all__ = ["GateSet", "Jumps", "find_gates", "find_jumps", "jump_radii_A", "percolating_jumps"]
 
 _PROBE_A = 0.6
 _EDGE_TOLERANCE = 0.005  # barycentric: nearer than this to a side of a triangle, the straight line decides nothing
@@ -39,9 +39,6 @@ _BULGE_A = 0.3
 _BENDS = 8
 _END_MARGIN = 0.02  # of the path: a window through a site belongs to the jumps on both sides of it
 _GABRIEL_MARGIN = 0.02  # on |ij|²: right angles count as a detour
-_LENGTH_GAP_A = 0.12
-_FRACTION_GAP = 0.04
-_SAME_RADIUS_A = 0.02
 
 
 @dataclass(frozen=True)
@@ -82,8 +79,8 @@ class GateSet:
         (N, 3) Å positions of all atoms of the structure and (3, 3) Å its cell, in which the images are counted.
     ion_radius
         Å, of the mobile ion.
-    jumps
-        All jumps, with and without gates.
+    jumps, site_labels
+        All jumps, with and without gates, and the labels of the sites between which they go.
     """
 
     atoms: NDArray[np.int64]
@@ -103,6 +100,7 @@ class GateSet:
     cell: NDArray[np.float64]
     ion_radius: float
     jumps: Jumps
+    site_labels: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.atoms)
@@ -258,7 +256,7 @@ def _select(
     inner = (where[rows] > _END_MARGIN) & (where[rows] < 1 - _END_MARGIN)
     picked = rows[is_true[rows] & inner].tolist()
     ends = rows[is_true[rows] & ~inner]
-    if len(ends) and clear[ends].min() < min((clear[k] for k in picked), default=np.inf) - _SAME_RADIUS_A:
+    if len(ends) and clear[ends].min() < min((clear[k] for k in picked), default=np.inf) - SAME_RADIUS_A:
         picked.append(int(ends[np.argmin(clear[ends])]))
     if not picked:
         picked = [int(rows[np.argmin(clear[rows])])]
@@ -283,7 +281,7 @@ def _assemble(
     radii = framework.radii[rows] if len(rows) else np.empty((0, 3))
     centre, free = widest_point(corners, radii) if len(rows) else (np.empty((0, 3)), np.empty(0))
     elements = ["-".join(sorted(framework.symbols[a] for a in gate)) for gate in rows]
-    kind, kinds, forward = _name_types(framework.labels, pair, sites, length, fraction, free, elements)
+    kind, kinds, forward = name_kinds(framework.labels, pair, sites, length, fraction, free, elements)
     reference = np.zeros((len(framework.indices) + len(framework.mobile_indices), 3))
     reference[framework.indices] = framework.positions
     return GateSet(
@@ -304,63 +302,8 @@ def _assemble(
         cell=framework.cell,
         ion_radius=framework.ion_radius,
         jumps=jumps,
+        site_labels=framework.labels,
     )
-
-
-def _clusters(values: NDArray[np.float64], gap: float) -> NDArray[np.int64]:
-    """Label values on a line: a new cluster begins where the step to the next exceeds `gap`; numbered from below."""
-    order = np.argsort(values, kind="stable")
-    label = np.empty(len(values), dtype=np.int64)
-    label[order] = np.concatenate([[0], np.cumsum(np.diff(values[order]) > gap)]) if len(values) else []
-    return label
-
-
-def _name_types(
-    labels: Sequence[str],
-    pair: NDArray[np.int64],
-    sites: NDArray[np.int64],
-    length: NDArray[np.float64],
-    fraction: NDArray[np.float64],
-    free: NDArray[np.float64],
-    elements: Sequence[str],
-) -> tuple[NDArray[np.int64], tuple[str, ...], NDArray[np.bool_]]:
-    """Type of every gate: the two labels, the length class, which gate along the way, and its elements where they vary.
-
-    Also whether the gate's fraction is counted from its first site: labels run alphabetically, and between equal labels
-    from the narrower gate's side.
-    """
-    count = len(pair)
-    if count == 0:
-        return np.empty(0, dtype=np.int64), (), np.empty(0, dtype=bool)
-    forward = np.ones(count, dtype=bool)
-    ends = []
-    for g in range(count):
-        a, b = labels[sites[g, 0]], labels[sites[g, 1]]
-        forward[g] = a <= b
-        ends.append(tuple(sorted((a, b))))
-    for p in np.unique(pair):
-        rows = np.flatnonzero(pair == p)
-        if ends[rows[0]][0] == ends[rows[0]][1]:
-            narrow = rows[np.argmin(free[rows] + 1e-3 * fraction[rows])]
-            forward[rows] = fraction[narrow] <= 0.5
-    place = np.where(forward, fraction, 1.0 - fraction)
-    names = np.empty(count, dtype=object)
-    for couple in sorted(set(ends)):
-        of_couple = np.array([g for g in range(count) if ends[g] == couple])
-        length_class = _clusters(length[of_couple], _LENGTH_GAP_A)
-        several = length_class.max() > 0
-        for c in range(int(length_class.max()) + 1):
-            members = of_couple[length_class == c]
-            name = "-".join(couple) + (f" {length[members].mean():.1f} Å" if several else "")
-            where = _clusters(place[members], _FRACTION_GAP)
-            for w in range(int(where.max()) + 1):
-                here = members[where == w]
-                several_kinds = len({elements[g] for g in here}) > 1
-                for g in here:
-                    names[g] = name + (f" gate {w + 1}" if where.max() > 0 else "")
-                    names[g] += f" ({elements[g]})" if several_kinds else ""
-    kinds, kind = np.unique(names.astype(str), return_inverse=True)
-    return kind.astype(np.int64), tuple(str(k) for k in kinds), forward
 
 
 def jump_radii_A(gates: GateSet) -> NDArray[np.float64]:
@@ -385,47 +328,8 @@ def percolating_jumps(gates: GateSet, site_count: int) -> tuple[float | None, ND
     none = np.zeros(len(radii), dtype=bool)
     if len(radii) == 0:
         return None, none
-    result = percolate(site_count, gates.jumps.sites, gates.jumps.images, radii, tie=_SAME_RADIUS_A)
+    result = percolate(site_count, gates.jumps.sites, gates.jumps.images, radii, tie=SAME_RADIUS_A)
     level = result.levels[0]
     if level is None:
         return None, none
-    return level, result.members[0][gates.jumps.sites[:, 0]] & (radii >= level - _SAME_RADIUS_A)
-
-
-def static_gates(gates: GateSet, percolating: NDArray[np.bool_] | None = None) -> tuple[Gate, ...]:
-    """Return one `Gate` record for each distinct gate.
-
-    Same type, same anions, free radius within 0.02 Å; narrowest first.
-    """
-    on_path = np.zeros(len(gates.jumps.sites), dtype=bool) if percolating is None else percolating
-    groups: dict[tuple[bool, int, tuple[str, ...]], list[int]] = {}
-    for g in range(len(gates)):
-        groups.setdefault((bool(on_path[gates.jump[g]]), int(gates.kind[g]), gates.names[g]), []).append(g)
-    out: list[Gate] = []
-    for (_, kind, names), members in groups.items():
-        rows = np.array(members)
-        same = _clusters(gates.free_radius[rows], _SAME_RADIUS_A)
-        for c in range(int(same.max()) + 1):
-            group = rows[same == c]
-            first = int(group[0])
-            out.append(
-                Gate(
-                    jump=gates.kinds[kind],
-                    anions=names,
-                    area_A2=float(gates.area[group].mean()),
-                    circumradius_A=float(gates.circumradius[group].mean()),
-                    free_radius_A=float(gates.free_radius[group].mean()),
-                    position_A=(
-                        float(gates.centre[first, 0]),
-                        float(gates.centre[first, 1]),
-                        float(gates.centre[first, 2]),
-                    ),
-                    path_fraction=float(gates.fraction[group].mean()),
-                    jump_length_A=float(gates.length[group].mean()),
-                    multiplicity=len(group),
-                    percolating=bool(on_path[gates.jump[first]]),
-                )
-            )
-    return tuple(
-        sorted(out, key=lambda gate: (not gate.percolating, round(gate.free_radius_A, 4), gate.jump, gate.anions))
-    )
+    return level, result.members[0][gates.jumps.sites[:, 0]] & (radii >= level - SAME_RADIUS_A)

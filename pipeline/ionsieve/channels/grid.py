@@ -1,8 +1,9 @@
 """Percolation of a scalar field on a periodic grid: the level at which the region below it leads through the crystal.
 
-The region below a level is cut into connected pieces inside the cell (26 neighbours, `scipy.ndimage.label`); pieces
-that touch over a face of the cell are joined with the lattice vector of that step (`PeriodicClusters`); the level is
-found by bisection.
+Every grid point runs down to the lowest of its 26 neighbours until it meets a minimum; the points of one minimum are
+its basin. Between two basins that touch, the *pass* is the lowest pair of neighbours, at the higher of the two. The
+graph of basins and passes, with lattice vectors, percolates at the level at which the grid does: what a way meets
+between two passes lies below them.
 """
 
 from __future__ import annotations
@@ -17,12 +18,24 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order
 
-from ionsieve.channels.percolation import PeriodicClusters
+from ionsieve.channels.percolation import PeriodicClusters, percolate
 
-__all__ = ["GridPercolation", "grid_dimension", "grid_path", "grid_percolation"]
+__all__ = [
+    "Basins",
+    "GridPercolation",
+    "first_of_each",
+    "grid_dimension",
+    "grid_path",
+    "grid_percolation",
+    "levels_between",
+    "pair_codes",
+    "watershed",
+]
 
 Floats = NDArray[np.float64]
 _ALL_NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
+_STEPS = np.array(list(itertools.product((-1, 0, 1), repeat=3)), dtype=np.int64)
+_FAR = 64  # copies of basins that touch lie nearer than half of this, in lattice vectors
 
 
 @dataclass(frozen=True)
@@ -77,39 +90,107 @@ def grid_dimension(region: NDArray[np.bool_]) -> int:
     return max((len(b) for b in clusters.basis.values()), default=0)
 
 
-def grid_percolation(field: Floats, *, limit: float = 10.0, tolerance: float = 2e-3) -> GridPercolation:
-    """Return the levels, above the minimum, at which the region below them percolates in 1, 2 and 3 dimensions.
+@dataclass(frozen=True)
+class Basins:
+    """Basins of a field and the passes between them.
+
+    Attributes
+    ----------
+    minima
+        (B,) flat index of the lowest point of each basin.
+    edges, images
+        (E, 2) basins that touch, each pair of copies once or several times; (E, 3) lattice vector of the second.
+    levels, places
+        (E,) height of the pass above the field's minimum; (E,) flat index of its higher point.
+    """
+
+    minima: NDArray[np.int64]
+    edges: NDArray[np.int64]
+    images: NDArray[np.int64]
+    levels: Floats
+    places: NDArray[np.int64]
+
+
+def watershed(field: Floats, *, limit: float) -> Basins:
+    """Cut the region less than `limit` above the minimum into basins; return them with all points where two touch.
+
+    A pair of basins has many such points; the lowest is its pass.
+    """
+    shape = np.array(field.shape)
+    raised = field - field.min()
+    lowest, code = raised.copy(), np.full(field.shape, len(_STEPS) // 2, dtype=np.int8)
+    padded = np.pad(raised, 1, mode="wrap")
+    for c, step in enumerate(_STEPS):
+        beside = padded[tuple(slice(1 + d, 1 + d + n) for d, n in zip(step, field.shape, strict=True))]
+        lower = beside < lowest
+        np.copyto(lowest, beside, where=lower)
+        code[lower] = c
+    rows = np.flatnonzero(raised < limit)
+    row_of = np.full(field.size, -1, dtype=np.int64)
+    row_of[rows] = np.arange(len(rows))
+    at = np.stack(np.unravel_index(rows, field.shape), axis=1)
+    height = raised.ravel()[rows]
+
+    def neighbour(step: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        there = at + step
+        image = there // shape
+        home = there - image * shape
+        return row_of[(home[:, 0] * shape[1] + home[:, 1]) * shape[2] + home[:, 2]], image
+
+    down, shift = neighbour(_STEPS[code.ravel()[rows]])
+    while True:
+        further = down[down]
+        if (further == down).all():
+            break
+        shift += shift[down]
+        down = further
+    minima, basin = np.unique(down, return_inverse=True)
+    parts = []
+    for step in _STEPS[len(_STEPS) // 2 + 1 :]:
+        other, image = neighbour(step)
+        image += shift[other] - shift
+        apart = np.flatnonzero((other >= 0) & ((basin != basin[other]) | (image != 0).any(axis=1)))
+        higher = np.where(height[apart] >= height[other[apart]], apart, other[apart])
+        parts.append((np.stack([basin[apart], basin[other[apart]]], axis=1), image[apart], higher))
+    edges, images, higher = (np.concatenate([part[k] for part in parts]) for k in range(3))
+    swap = edges[:, 0] > edges[:, 1]
+    edges[swap], images[swap] = edges[swap][:, ::-1], -images[swap]
+    own = (edges[:, 0] == edges[:, 1]) & (images @ np.array([_FAR * _FAR, _FAR, 1]) < 0)
+    images[own] *= -1
+    return Basins(rows[minima], edges, images, height[higher], rows[higher])
+
+
+def pair_codes(basins: Basins) -> NDArray[np.int64]:
+    """Return one integer (E,) for each pair of basin copies."""
+    pair = basins.edges[:, 0] * len(basins.minima) + basins.edges[:, 1]
+    return np.asarray(pair * _FAR**3 + (basins.images + _FAR // 2) @ np.array([_FAR * _FAR, _FAR, 1]))
+
+
+def first_of_each(codes: NDArray[np.int64], values: Floats) -> NDArray[np.int64]:
+    """Return for each distinct code the row of its smallest value."""
+    order = np.lexsort((values, codes))
+    ranked = codes[order]
+    return np.asarray(order[np.concatenate([np.ones(min(len(ranked), 1), bool), ranked[1:] != ranked[:-1]])])
+
+
+def grid_percolation(field: Floats, *, limit: float = 10.0) -> GridPercolation:
+    """Return the levels, above the minimum, at which the region up to them percolates in 1, 2 and 3 dimensions.
 
     Parameters
     ----------
     field
         (nx, ny, nz) on a periodic grid (the last point is not the first).
-    limit, tolerance
-        Levels above `limit` count as closed; width of the bisection. In the field's unit.
+    limit
+        Levels above it count as closed. In the field's unit.
     """
-    low = float(field.min())
-    raised = (field - low).astype(np.float32)
-    known: dict[float, int] = {0.0: 0, limit: grid_dimension(raised < limit)}
-    levels: list[float | None] = []
-    for dimension in (1, 2, 3):
-        if known[limit] < dimension:
-            levels.append(None)
-            continue
-        while True:
-            below = max(x for x, d in known.items() if d < dimension)
-            above = min(x for x, d in known.items() if d >= dimension)
-            if above - below <= tolerance:
-                break
-            # the gap is spent at low levels first: barriers of tenths of an eV under a limit of ten
-            middle = (
-                0.5 * (below + above)
-                if above < 8 * tolerance + 4 * below
-                else max(0.25 * above, 0.5 * (below + above) / 2)
-            )
-            middle = min(max(middle, below + 0.1 * (above - below)), above - 0.1 * (above - below))
-            known[middle] = grid_dimension(raised < middle)
-        levels.append(0.5 * (below + above))
-    return GridPercolation(low, (levels[0], levels[1], levels[2]))
+    return GridPercolation(float(field.min()), levels_between(watershed(field, limit=limit)))
+
+
+def levels_between(basins: Basins) -> tuple[float | None, float | None, float | None]:
+    """Return the levels at which the graph of basins and passes percolates in 1, 2 and 3 dimensions."""
+    rows = first_of_each(pair_codes(basins), basins.levels)
+    pairs, images, levels = basins.edges[rows], basins.images[rows], basins.levels[rows]
+    return percolate(len(basins.minima), pairs, images, levels, descending=False).levels
 
 
 def grid_path(field: Floats, level: float) -> NDArray[np.int64] | None:

@@ -168,9 +168,10 @@ def percolate(
 
     def note() -> None:
         """Write down the members of the dimensions that have opened, now that all ties are in."""
-        roots = np.array([clusters.find(n)[0] for n in range(count)] if pending else [])
+        roots = [clusters.find(n)[0] for n in range(count)] if pending else []
         for d in pending:
-            members[d][:] = np.isin(roots, [root for root, basis in clusters.basis.items() if len(basis) > d])
+            through = {root for root, basis in clusters.basis.items() if len(basis) > d}
+            members[d][:] = [root in through for root in roots]
         pending.clear()
 
     for e in order.tolist():

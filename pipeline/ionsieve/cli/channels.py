@@ -306,21 +306,30 @@ def _print(record: StaticDescriptors, axis_radius: tuple[float, float, float]) -
             f"{d}D {'none' if b is None else f'{b:.3f}'}" for d, b in enumerate(record.bvse_barriers_eV, 1)
         )
         console.print(
-            f"bond-valence barriers {text} eV, each with up to ±0.05 eV of grid noise at the spacing of 0.2 Å",
+            f"bond-valence barriers {text} eV (rigid framework, one ion: they rank, they do not predict)",
             highlight=False,
         )
-    table = Table(title=f"{len(record.gates)} kinds of gate; * on the widest way through", title_justify="left")
+    count = f"{len(record.gates)} kind{'s' if len(record.gates) != 1 else ''} of gate"
+    table = Table(title=f"{count}; * on the widest way through", title_justify="left")
     for name, justify in (
         ("jump", "left"), ("anions", "left"), ("area Å²", "right"), ("circumradius Å", "right"),
         ("free radius Å", "right"), ("at", "right"), ("jump Å", "right"), ("per cell", "right"),
     ):  # fmt: skip
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=name == "jump")  # type: ignore[arg-type]
     for g in record.gates:
         table.add_row(
             g.jump + (" *" if g.percolating else ""), "-".join(g.anions), f"{g.area_A2:.3f}", f"{g.circumradius_A:.3f}",
             f"{g.free_radius_A:.3f}", f"{g.path_fraction:.2f}", f"{g.jump_length_A:.2f}", str(g.multiplicity),
         )  # fmt: skip
+    for jump in record.gateless:
+        table.add_row(
+            jump.jump + (" *" if jump.percolating else ""), "no gate", "", "", "", "", f"{jump.jump_length_A:.2f}",
+            str(jump.multiplicity),
+        )  # fmt: skip
     console.print(table)
+    for reason in dict.fromkeys(jump.reason for jump in record.gateless):
+        names = [f"{j.jump} {j.jump_length_A:.2f} Å" for j in record.gateless if j.reason == reason]
+        console.print(f"no gate, {reason}: {', '.join(dict.fromkeys(names))}", highlight=False)
     for flag in record.flags:
         console.print(f"{flag.value}: {flag.sentence}", highlight=False)
     if record.reason:
@@ -362,7 +371,7 @@ def _write(
     from ionsieve.store.folder import write_file
 
     write_file(out / "channels.json", record.to_json())
-    write_file(out / "gates.csv", exports.gate_table(record.gates))
+    write_file(out / "gates.csv", exports.gate_table(record.gates, record.gateless))
     write_file(out / "network.cif", exports.network_cif(found))
     write_file(out / "network.xyz", exports.network_xyz(found))
     pictures.draw_gates(record.gates, found.ion_radius_A, open_ratio=settings.open_ratio).figure.savefig(
@@ -421,7 +430,7 @@ def _print_sieve(rows: list[StaticDescriptors], csv: bool) -> None:
         barriers = row.bvse_barriers_eV
         body.append([
             row.configuration_id, f"{row.free_sphere_A:.3f}", *(f"{x:.3f}" for x in r),
-            f"{min(gates):.3f}" if gates else "none",
+            f"{min(gates):.3f}" if gates else "open" if any(j.percolating for j in row.gateless) else "none",
             "not computed" if barriers is None else ", ".join("none" if b is None else f"{b:.2f}" for b in barriers),
             row.outcome.value, row.reason,
         ])  # fmt: skip

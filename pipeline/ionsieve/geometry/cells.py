@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -56,6 +57,15 @@ def minimum_image(vectors: ArrayLike, cell: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.take_along_axis(candidates, pick[..., None, None], axis=-2)[..., 0, :])
 
 
+@functools.lru_cache(maxsize=64)
+def _shifts(a: int, b: int, c: int) -> NDArray[np.int64]:
+    """Lattice shifts (S, 3) from -a to a, -b to b, -c to c."""
+    spans = (np.arange(-n, n + 1) for n in (a, b, c))
+    shifts = np.stack(np.meshgrid(*spans, indexing="ij"), axis=-1).reshape(-1, 3)
+    shifts.flags.writeable = False
+    return shifts
+
+
 def images_within(
     positions: ArrayLike, cell: ArrayLike, reach_A: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
@@ -70,13 +80,14 @@ def images_within(
         (P,) row of each copy; (P, 3) integer lattice shift against `positions` as given (unwrapped or not); (P, 3) Å.
     """
     matrix = np.asarray(cell, dtype=np.float64)
-    fractional = np.asarray(positions, dtype=np.float64) @ np.linalg.inv(matrix)
+    inverse = np.linalg.inv(matrix)
+    fractional = np.asarray(positions, dtype=np.float64) @ inverse
     home = -np.floor(fractional).astype(np.int64)
     wrapped = fractional + home
-    margin = reach_A / heights_A(matrix)
-    spans = [np.arange(-int(np.ceil(m)), int(np.ceil(m)) + 1) for m in margin]
-    shifts = np.stack(np.meshgrid(*spans, indexing="ij"), axis=-1).reshape(-1, 3)
+    margin = reach_A * np.sqrt(np.einsum("ij,ij->j", inverse, inverse))  # over the heights
+    a, b, c = np.ceil(margin).astype(int).tolist()
+    shifts = _shifts(a, b, c)
     copies = wrapped[None, :, :] + shifts[:, None, :]
-    inside = np.all((copies >= -margin) & (copies < 1.0 + margin), axis=2)
+    inside = ((copies >= -margin) & (copies < 1.0 + margin)).all(axis=2)
     which_shift, index = np.nonzero(inside)
     return index, shifts[which_shift] + home[index], copies[which_shift, index] @ matrix

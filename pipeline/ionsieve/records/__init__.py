@@ -9,6 +9,7 @@ from ionsieve.records.candidate import GeneratedCandidate as GeneratedCandidate
 from ionsieve.records.candidate import SiteChange as SiteChange
 from ionsieve.records.channels import Bottleneck as Bottleneck
 from ionsieve.records.channels import Gate as Gate
+from ionsieve.records.channels import GatelessJump as GatelessJump
 from ionsieve.records.channels import StaticDescriptors as StaticDescriptors
 from ionsieve.records.estimate import Estimate as Estimate
 from ionsieve.records.files import FileReference as FileReference

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from ionsieve.records.base import Frozen, Record
 from ionsieve.verdicts import Flag, Outcome
 
-__all__ = ["Bottleneck", "Gate", "StaticDescriptors"]
+__all__ = ["Bottleneck", "Gate", "GatelessJump", "StaticDescriptors"]
 
 
 class Gate(Frozen):
@@ -27,6 +27,19 @@ class Gate(Frozen):
     position_A: tuple[float, float, float]
     path_fraction: float
     jump_length_A: float
+    multiplicity: int = 1
+    percolating: bool = False
+
+
+class GatelessJump(Frozen):
+    """A kind of jump that meets no gate: its sites lie in one cavity, for the stated reason.
+
+    Other fields as in `Gate`.
+    """
+
+    jump: str
+    jump_length_A: float
+    reason: str
     multiplicity: int = 1
     percolating: bool = False
 
@@ -62,6 +75,7 @@ class StaticDescriptors(Record):
     percolation_radius_A: tuple[float, float, float] | None = None
     percolation_axes: tuple[bool, bool, bool] = (False, False, False)
     gates: tuple[Gate, ...] = ()
+    gateless: tuple[GatelessJump, ...] = ()
     bottlenecks: tuple[Bottleneck, ...] = ()
     bvse_barriers_eV: tuple[float | None, float | None, float | None] | None = None
     radii_A: dict[str, float] = {}
