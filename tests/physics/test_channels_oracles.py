@@ -8,7 +8,7 @@ import networkx
 import numpy as np
 import pytest
 
-from ionsieve.channels import read_framework
+from ionsieve.channels import ChannelSettings, read_framework
 from ionsieve.channels.bvse import landscape, missing_pairs
 from ionsieve.channels.grid import grid_percolation
 from ionsieve.channels.network import clearance, spheres
@@ -245,18 +245,30 @@ def test_two_hundred_generated_cells_equal_zeo():
 
 
 @pytest.mark.oracle
-@pytest.mark.parametrize("name", ["Na3OBr_Pm-3m", "Na3PS4_P-421c", "Na2Zn2TeO6_P6322", "Li3PS4_Pnma"])
+@pytest.mark.parametrize("name", ["Na3OBr_Pm-3m", "Na3PS4_P-421c", "Na2Zn2TeO6_P6322", "Li2OHCl_Pm-3m"])
 def test_barriers_equal_bvlain(name):
     pytest.importorskip("bvlain")
     bvlain = load("bvse_vs_bvlain")
     ((_, framework),) = zeo.library([name])
     assert not missing_pairs(framework)
-    ours = landscape(framework, path=False).barriers_eV
+    ours = landscape(bvlain.ordered(framework), path=False).barriers_eV
     theirs, _ = bvlain.bvlain_barriers(framework)
-    for a, b in zip(ours, theirs, strict=True):
-        assert (a is None) == (not np.isfinite(b))
-        if a is not None:
-            assert a == pytest.approx(b, abs=0.05)
+    assert bvlain.largest_difference(ours, theirs) < 0.05, (ours, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.oracle
+def test_bvlain_comes_to_our_barriers_on_finer_grids():
+    """The difference at 0.2 Å is that of its grid: here the largest of the library."""
+    pytest.importorskip("bvlain")
+    bvlain = load("bvse_vs_bvlain")
+    ((_, framework),) = zeo.library(["Na3SbS4_P-421c"])
+    found = landscape(framework, path=False)
+    gaps = [bvlain.largest_difference(found.barriers_eV, bvlain.bvlain_barriers(framework, s)[0]) for s in (0.2, 0.1)]
+    assert gaps[0] > 0.05
+    assert gaps[1] < 0.02
+    coarse, _ = bvlain.bvlain_barriers(framework)
+    assert bvlain.largest_difference(found.grid_barriers_eV, coarse) < 0.03  # grid against grid of 0.2 Å
 
 
 @pytest.mark.slow
@@ -264,10 +276,19 @@ def test_barriers_equal_bvlain(name):
 def test_barriers_of_the_library_equal_bvlain():
     pytest.importorskip("bvlain")
     bvlain = load("bvse_vs_bvlain")
-    for name, framework in zeo.library():
-        if missing_pairs(framework) or framework.volume_A3 > 2000 or name == "Li2OHCl_Pm-3m":
-            continue  # a third of an hour each; overlapping H positions with steep walls, where 0.2 Å is too coarse
-        ours = landscape(framework, path=False).barriers_eV
+    finer = []
+    for name, original in zeo.library():
+        framework = bvlain.ordered(original)
+        if missing_pairs(framework):
+            continue
+        found = landscape(framework, path=False)
         theirs, _ = bvlain.bvlain_barriers(framework)
-        for a, b in zip(ours, theirs, strict=True):
-            assert a is None or abs(a - b) < 0.05, (name, ours, theirs)
+        if bvlain.largest_difference(found.barriers_eV, theirs) >= 0.05:  # its grid is too coarse
+            finer.append(name)
+            assert bvlain.largest_difference(found.grid_barriers_eV, theirs) < 0.05, (name, found, theirs)
+            if framework.volume_A3 < 400:
+                theirs, _ = bvlain.bvlain_barriers(framework, 0.1)
+            else:  # gigabytes for BVlain: a finer grid of ours, equal to its grid where both are coarse
+                theirs = landscape(framework, ChannelSettings(bvse_spacing_A=0.1), path=False).grid_barriers_eV
+        assert bvlain.largest_difference(found.barriers_eV, theirs) < 0.05, (name, found, theirs)
+    assert finer == ["Na3SbS4_P-421c", "Na3Zr2Si2PO12_C2c"]

@@ -6,8 +6,8 @@ nothing that percolates is lost; what is replaced are its heights. Each pass, an
 the stationary point of the exact field by eigenvector following (C. J. Cerjan & W. H. Miller, J. Chem. Phys. 75 (1981)
 2800): a Newton step with the curvatures' signs set to the order sought, one negative for a pass, none for a minimum.
 
-A pass keeps its height on the grid when no stationary point of first order lies within reach: two basins that only the
-grid tells apart have none between them.
+A pass keeps its height on the grid when no stationary point of first order lies within two diagonals of the grid: two
+basins that only the grid tells apart have none between them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RIVAL_EV = 0.1  # a second pass between two basins counts when it is no higher 
 _RIVAL_A = 0.7  # ... and this far from it
 _ROUNDS = 40
 _STEP_A = 0.1
-_SETTLED_A = 1e-4
+_SETTLED_A = 1e-5
 _SOFTEST_EV_A2 = 0.02  # curvatures count as at least this, so that flat directions are walked, not jumped
 _JOSTLE_A = 0.02  # off symmetry planes, on which the gradient hides a direction
 
@@ -89,18 +89,15 @@ def barriers_between_points(energy: SiteEnergy, field: Floats, basins: Basins, g
     highest = max((level for level in grid_levels if level is not None), default=None)
     if highest is None:
         return (None, None, None)
-    shape, lowest = np.array(field.shape), float(field.min())
-    spacing_A = float(np.max(np.linalg.norm(energy.cell, axis=1) / shape))
+    lowest = float(field.min())
+    spacing_A = float(np.max(np.linalg.norm(energy.cell, axis=1) / np.array(field.shape)))
     reach = 2.0 * np.sqrt(3.0) * spacing_A
-
-    def places(flat: NDArray[np.int64]) -> Floats:
-        return np.stack(np.unravel_index(flat, field.shape), axis=1) / shape @ energy.cell
-
     deep = basins.minima[field.ravel()[basins.minima] < lowest + _MARGIN_EV]
-    _, bottoms, found = stationary(energy, places(deep), 0, reach_A=reach)
+    _, bottoms, found = stationary(energy, _places(deep, field.shape, energy.cell), 0, reach_A=reach)
     bottom = min(lowest, float(bottoms[found].min(initial=np.inf)))
-    rows = _passes(basins, highest + _MARGIN_EV, energy.cell, places)
-    _, heights, found = stationary(energy, places(basins.places[rows]), 1, reach_A=reach)
+    spots = _places(basins.places, field.shape, energy.cell)
+    rows = _passes(basins, highest + _MARGIN_EV, energy.cell, spots)
+    _, heights, found = stationary(energy, spots[rows], 1, reach_A=reach)
     on_grid = basins.levels[rows] + lowest
     found &= np.abs(heights - on_grid) < _MARGIN_EV
     levels = np.where(found, heights, on_grid) - bottom
@@ -108,25 +105,24 @@ def barriers_between_points(energy: SiteEnergy, field: Floats, basins: Basins, g
     return result.levels
 
 
-def _passes(basins: Basins, limit: float, cell: Floats, places) -> NDArray[np.int64]:
+def _places(flat: NDArray[np.int64], shape: tuple[int, ...], cell: Floats) -> Floats:
+    """Positions (K, 3) of grid points given by flat index, Å."""
+    return np.asarray(np.stack(np.unravel_index(flat, shape), axis=1) / np.array(shape) @ cell)
+
+
+def _passes(basins: Basins, limit: float, cell: Floats, places: Floats) -> NDArray[np.int64]:
     """Rows of the passes below `limit`; between two basins also a second and third one elsewhere, hardly higher."""
     low = np.flatnonzero(basins.levels <= limit)
-    codes, levels = pair_codes(basins)[low], basins.levels[low]
-    first = first_of_each(codes, levels)
-    chosen = [low[first]]
-    best = dict(zip(codes[first].tolist(), first.tolist(), strict=True))
-    own = np.array([best[c] for c in codes.tolist()])
-    spots = places(basins.places[low])
-    left = np.flatnonzero(levels <= levels[own] + _RIVAL_EV)
-    taken = own
+    levels, spots = basins.levels[low], places[low]
+    _, pair = np.unique(pair_codes(basins)[low], return_inverse=True)
+    taken = first_of_each(pair, levels)
+    chosen = [taken]
+    left = np.flatnonzero(levels <= levels[taken[pair]] + _RIVAL_EV)
     for _ in range(2):
-        apart = np.linalg.norm(minimum_image(spots[left] - spots[taken[left]], cell), axis=1)
+        apart = np.linalg.norm(minimum_image(spots[left] - spots[taken[pair[left]]], cell), axis=1)
         left = left[apart > _RIVAL_A]
-        if len(left) == 0:
-            break
-        nxt = left[first_of_each(codes[left], levels[left])]
-        chosen.append(low[nxt])
-        best = dict(zip(codes[nxt].tolist(), nxt.tolist(), strict=True))
+        rivals = left[first_of_each(pair[left], levels[left])]
         taken = taken.copy()
-        taken[left] = [best[c] for c in codes[left].tolist()]
-    return np.concatenate(chosen)
+        taken[pair[rivals]] = rivals
+        chosen.append(rivals)
+    return np.asarray(low[np.concatenate(chosen)])

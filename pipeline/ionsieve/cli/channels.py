@@ -43,6 +43,9 @@ def register(app: typer.Typer) -> None:
         interstitials: Annotated[
             bool, typer.Option("--interstitials", help="Also the cavities that could hold a further ion.")
         ] = False,
+        min_jump: Annotated[
+            float, typer.Option(min=0.0, help="Sites nearer than this, Å, are positions in one cavity: no gate.")
+        ] = 0.9,
         start: Annotated[int, typer.Option(help="First frame of a trajectory.")] = 0,
         stop: Annotated[int | None, typer.Option(help="End before this frame.")] = None,
         stride: Annotated[int, typer.Option(help="Take every n-th frame.")] = 1,
@@ -51,7 +54,7 @@ def register(app: typer.Typer) -> None:
         """Spheres, percolation and bottlenecks of a structure; along a trajectory also how the gates move."""
         from ionsieve.channels import ChannelSettings, describe, find_interstitials, judge
 
-        settings = ChannelSettings(bvse=bvse)
+        settings = ChannelSettings(bvse=bvse, min_jump_length_A=min_jump)
         structure, trajectory, given, frame = _load(source, mobile, start, stop, stride)
         if sites is not None:
             given = _sites_of(sites, mobile, _cell_of(structure))

@@ -28,6 +28,7 @@ _FACES = np.array(((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2)))
 _SPAN = 1 << 10  # images per axis that fit into a code
 _HALF = _SPAN // 2
 _PLACE = np.array((_SPAN * _SPAN, _SPAN, 1), dtype=np.int64)
+_DIAGONALS = np.array(((1.0, 1.0, 1.0), (1.0, 1.0, -1.0), (1.0, -1.0, 1.0), (-1.0, 1.0, 1.0)))
 _FIRST_REACH = 1.0  # in units of the mean distance of atoms: enough for most crystals
 
 
@@ -127,10 +128,13 @@ def _attempt(
 ) -> tuple[PowerDiagram | None, float]:
     """One hull over all copies within `reach` of the cell; None, with the reach needed, when that was too little."""
     index, image, points = images_within(x, cell, reach)
-    if len(points) < 8:
-        return None, 1.5 * reach
     origin = 0.5 * cell.sum(axis=0)
     local = points - origin
+    # the corners of the box of copies are out of reach of every point of the cell
+    near = np.einsum("ij,ij->i", local, local) <= (_half_diagonal_A(cell) + reach) ** 2
+    index, image, points, local = index[near], image[near], points[near], local[near]
+    if len(points) < 8:
+        return None, 1.5 * reach
     lifted = np.einsum("ij,ij->i", local, local) - w[index]
     hull = ConvexHull(np.column_stack([local, lifted]), qhull_options="Qt")
     low = hull.equations[:, 3] < -1e-12
@@ -154,6 +158,11 @@ def _attempt(
     return _join(codes[order], vertices, x, cell, needed), needed
 
 
+def _half_diagonal_A(cell: NDArray[np.float64]) -> float:
+    """Largest distance of a point of the cell from its middle, Å."""
+    return 0.5 * float(np.sqrt(np.einsum("ij,ij->i", _DIAGONALS @ cell, _DIAGONALS @ cell).max()))
+
+
 def _canonical(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Shift sorted rows of codes so that their first atom has image 0; also return that shift.
 
@@ -170,7 +179,7 @@ def _join(
     cell: NDArray[np.float64],
     reach: float,
 ) -> PowerDiagram | None:
-    """Match the four faces of every simplex; each class of faces must occur exactly twice."""
+    """Match the four faces of every simplex: each class occurs exactly twice, and the simplices fill the cell."""
     faces, offset = _canonical(codes[:, _FACES].reshape(-1, 3))
     order = np.lexsort(faces.T[::-1])
     faces, offset = faces[order], offset[order]
@@ -181,6 +190,10 @@ def _join(
     shift = offset[0::2] - offset[1::2]
     far = codes[owner[1::2], corner[1::2]] + shift @ _PLACE
     vertex_atoms, vertex_images = _decode(codes)
+    corners = x[vertex_atoms] + vertex_images @ cell
+    volume = np.abs(np.linalg.det(corners[:, 1:] - corners[:, :1])).sum() / 6.0
+    if abs(volume / abs(np.linalg.det(cell)) - 1.0) > 1e-6:
+        return None
     edge_atoms, edge_images = _decode(first + (offset[0::2] @ _PLACE)[:, None])
     far_atoms, far_images = _decode(far)
     return PowerDiagram(

@@ -11,7 +11,7 @@ from ionsieve.store import Request, Store
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run", "sieve_configuration"]
 
 NAME = "sieve"
-PHYSICS = 2
+PHYSICS = 3
 
 
 def request(generate_key: str, index: int, campaign: Campaign) -> Request:

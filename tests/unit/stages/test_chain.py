@@ -39,7 +39,7 @@ generate:
     - {prototype: Na3OCl_Pm-3m}
     - {prototype: Na3OCl_Pm-3m, substitute: {Na: {Sr: 0.125}}}
 potential: {name: pair-ionic, dtype: float64}
-sieve: {min_percolation_radius_A: null}
+sieve: {min_percolation_radius_A: null, bvse: true}
 relax: {cell_policy: published, fmax_eV_per_A: 0.1, max_steps: 60}
 dynamics: {equilibrate_ps: 0.1, produce_ps: 0.6, frame_interval_fs: 20}
 simulate: {temperatures_K: [600, 900]}
@@ -68,7 +68,19 @@ def numbers(store):
     ((_, ranking),) = store.records("rank", Ranking)
     return {
         "generate": [x for g in generated for x in (g.candidate.n_atoms, g.configurations[0].ewald_energy_eV)],
-        "sieve": [x for s in sieved for x in (s.free_sphere_A, s.included_sphere_A, len(s.gates))],
+        "sieve": [
+            x
+            for s in sieved
+            for x in (
+                s.free_sphere_A,
+                s.included_sphere_A,
+                len(s.gates),
+                s.gates[0].area_A2,
+                s.gates[0].free_radius_A,
+                s.bottlenecks[0].area_A2,
+                *s.bvse_barriers_eV,
+            )
+        ],
         "relax": [x for r in relaxed for x in (r.energy_eV, r.steps)],
         "simulate": [x for r in runs for x in (r.summary.mean_energy_eV_per_atom, r.summary.mean_temperature_K)],
         "measure": [x for m in measured for x in (m.tracer_diffusivity.value, m.n_eff, m.drift_A)],
