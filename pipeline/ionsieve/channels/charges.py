@@ -59,7 +59,7 @@ def guess_charges(amounts: Mapping[str, float]) -> dict[str, float]:
         key="oxidation_states",
         found=", ".join(f"{e} {n:g}" for e, n in amounts.items()),
         cause="the common states do not add up to a neutral cell",
-        remedy='give them, for example oxidation_states={"Na": 1, "P": 5, "S": -2}',
+        remedy='give them: --charges Na=1,P=5,S=-2, or oxidation_states={"Na": 1, "P": 5, "S": -2}',
     )
 
 

@@ -5,6 +5,7 @@ file                content                                            read by
 ==================  =================================================  =======================
 network.cif         framework, mobile sites, cavities (He), windows (Ne)  VESTA, any CIF reader
 network.xyz         the same with radius and kind per point (extxyz)   OVITO, ASE
+bvse_path.xyz       the easiest way through the site energy (extxyz)  OVITO, ASE
 *.cube              a scalar field on the cell                         VESTA, OVITO, ASE, VMD
 gates.csv           one row per kind of gate                           any table program
 ==================  =================================================  =======================
@@ -24,9 +25,11 @@ from ionsieve.records.channels import Gate, GatelessJump
 from ionsieve.records.measurement import GateMotion
 
 if TYPE_CHECKING:
+    from ionsieve.channels.bvse import Landscape
     from ionsieve.channels.description import Channels
+    from ionsieve.channels.framework import Framework
 
-__all__ = ["cube", "gate_motion_table", "gate_table", "network_cif", "network_xyz", "probability_density"]
+__all__ = ["cube", "gate_motion_table", "gate_table", "network_cif", "network_xyz", "path_xyz", "probability_density"]
 
 _CAVITY, _WINDOW = "He", "Ne"
 _BOHR_A = 0.529177210903
@@ -88,6 +91,23 @@ def network_xyz(channels: Channels, *, min_radius_A: float = 0.3) -> str:
     lattice = " ".join(f"{v:.8f}" for v in channels.framework.cell.ravel())
     header = f'Lattice="{lattice}" Properties=species:S:1:pos:R:3:radius:R:1:kind:S:1 pbc="T T T"'
     body = [f"{e} {x[0]:.6f} {x[1]:.6f} {x[2]:.6f} {r:.4f} {kind}" for e, kind, x, r in rows]
+    return "\n".join([str(len(rows)), header, *body]) + "\n"
+
+
+def path_xyz(framework: Framework, landscape: Landscape) -> str:
+    """Return the way through the site energy as extended XYZ: framework, and the mobile ion at every step of the way.
+
+    Columns: kind (framework, path) and site energy above the minimum, eV (0 for the framework). The way runs on beyond
+    the cell, to the image of its start.
+    """
+    shape = np.array(landscape.energy_eV.shape)
+    index = np.round(landscape.path_A @ np.linalg.inv(landscape.cell) * shape).astype(np.int64) % shape
+    above = landscape.energy_eV[tuple(index.T)] - landscape.energy_eV.min()
+    rows = [(s, x, "framework", 0.0) for s, x in zip(framework.symbols, framework.positions, strict=True)]
+    rows += [(framework.mobile, x, "path", float(e)) for x, e in zip(landscape.path_A, above, strict=True)]
+    lattice = " ".join(f"{v:.8f}" for v in landscape.cell.ravel())
+    header = f'Lattice="{lattice}" Properties=species:S:1:pos:R:3:kind:S:1:site_energy_eV:R:1 pbc="T T T"'
+    body = [f"{s} {x[0]:.6f} {x[1]:.6f} {x[2]:.6f} {kind} {e:.4f}" for s, x, kind, e in rows]
     return "\n".join([str(len(rows)), header, *body]) + "\n"
 
 

@@ -158,6 +158,8 @@ def read_framework(
             cause="the mobile ion must be in the structure, or its sites must be given",
             remedy=f"did you mean {close}?" if close else "name an element of the structure, or give its empty sites",
         )
+    _check_distances(rows)  # before the charges: an atom too many also spoils the balance
+    _check_vacuum(rows)
     charges = site_charges(rows, oxidation_states)
     is_mobile = np.array([mobile in s for s in rows.species], dtype=bool)
     frame = np.flatnonzero(~is_mobile)
@@ -177,8 +179,6 @@ def read_framework(
             remedy="check the oxidation states; an intermetallic is outside this geometry",
         )
     positions = rows.positions[frame]
-    _check_distances(rows)
-    _check_vacuum(rows)
     neighbours, kinds = _neighbours(positions, rows.cell, mean_charge[frame] < 0)
     coordination = coordination_numbers(neighbours, kinds)
     radii = np.zeros(len(frame))

@@ -22,6 +22,7 @@ __all__ = ["draw_gates", "draw_landscape", "draw_motion"]
 
 
 _MAX_ROWS = 16  # kinds of gate named in a picture
+_CAP_EV = 3.0
 
 
 def _axes(axes: Any, size: tuple[float, float]) -> Any:
@@ -69,7 +70,7 @@ def draw_gates(gates: Sequence[Gate], ion_radius_A: float, *, open_ratio: float 
     ax.set_xlabel("area of the anion triangle (Å²)")
     ax.set_ylabel("free radius (Å)")
     if gates:
-        points = np.array([(g.area_A2, g.free_radius_A) for g in gates])
+        points = np.array([(g.area_A2, g.free_radius_A) for g in gates[:_MAX_ROWS]])
         low, high = np.array([ax.get_xlim(), ax.get_ylim()]).T
         for spot, text in _numbers((points - low) / (high - low), 0.06):
             ax.annotate(text, low + spot * (high - low), xytext=(4, 3), textcoords="offset points", fontsize=7)
@@ -103,19 +104,38 @@ def draw_motion(series: GateSeries, gates: GateSet, *, open_ratio: float = 0.75,
     return ax
 
 
-def draw_landscape(landscape: Landscape, *, axis: int = 2, index: int | None = None, axes: Any = None) -> Any:
-    """Draw a cut through the site energy, eV above the minimum, at one grid plane.
+def draw_landscape(landscape: Landscape, *, axis: int | None = None, index: int | None = None, axes: Any = None) -> Any:
+    """Draw a cut through the site energy, eV above the minimum and at most 3, at one grid plane, in its true shape.
 
-    Default: the plane of the lowest point.
+    Default: the plane through the lowest point across that lattice vector along which the easiest way moves least. The
+    points of the way, folded into the cell, are drawn over it as seen along the plane's normal.
     """
-    ax = _axes(axes, (5.2, 4.4))
-    energy = landscape.energy_eV - landscape.energy_eV.min()
+    ax = _axes(axes, (5.6, 4.4))
+    energy, cell = landscape.energy_eV - landscape.energy_eV.min(), landscape.cell
+    way = landscape.path_A @ np.linalg.inv(cell)
+    if axis is None:
+        axis = int(np.argmin(np.ptp(way, axis=0))) if len(way) else 2
     if index is None:
         index = int(np.unravel_index(int(np.argmin(energy)), energy.shape)[axis])
-    plane = np.take(energy, index, axis=axis)
-    image = ax.imshow(np.minimum(plane, 3.0).T, origin="lower", cmap="viridis", extent=(0, 1, 0, 1), aspect="auto")
-    ax.figure.colorbar(image, ax=ax, label="site energy (eV)")
-    first, second = ("abc"[a] for a in range(3) if a != axis)
-    ax.set_xlabel(f"{first} (fractional)")
-    ax.set_ylabel(f"{second} (fractional)")
+    plane = np.pad(np.minimum(np.take(energy, index, axis=axis), _CAP_EV), ((0, 1), (0, 1)), mode="wrap")
+    first, second = (a for a in range(3) if a != axis)
+    along = cell[first] / np.linalg.norm(cell[first])
+    across = cell[second] - (cell[second] @ along) * along
+    across /= np.linalg.norm(across)
+    frame = np.stack([along, across], axis=1)
+    u, v = np.meshgrid(*(np.linspace(0, 1, n) for n in plane.shape), indexing="ij")
+    x, y = np.moveaxis((u[..., None] * cell[first] + v[..., None] * cell[second]) @ frame, -1, 0)
+    image = ax.pcolormesh(x, y, plane, cmap="viridis", shading="gouraud", rasterized=True)
+    ax.figure.colorbar(image, ax=ax, label=f"site energy above the minimum (eV, at most {_CAP_EV:g})")
+    if len(way):
+        folded = (way % 1.0)[:, [first, second]] @ cell[[first, second]] @ frame
+        ax.plot(folded[:, 0], folded[:, 1], "o", color="w", mec="k", mew=0.5, ms=3.5)
+    ax.set_aspect("equal")
+    name = "abc"
+    ax.set_title(
+        f"cut at {name[axis]} = {index / energy.shape[axis]:.2f}" + ("; dots: the easiest way" if len(way) else ""),
+        fontsize=9,
+    )
+    ax.set_xlabel(f"along {name[first]} (Å)")
+    ax.set_ylabel(f"across {name[first]}, towards {name[second]} (Å)")
     return ax

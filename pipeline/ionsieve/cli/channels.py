@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ionsieve.cli.channels_output import show, show_cavities, show_motion, show_sieve, write
 from ionsieve.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,13 +49,30 @@ def register(app: typer.Typer) -> None:
         start: Annotated[int, typer.Option(help="First frame of a trajectory.")] = 0,
         stop: Annotated[int | None, typer.Option(help="End before this frame.")] = None,
         stride: Annotated[int, typer.Option(help="Take every n-th frame.")] = 1,
+        format: Annotated[
+            str | None, typer.Option(help="ASE's name of the format, if the file name does not tell.")
+        ] = None,
+        topology: Annotated[Path | None, typer.Option(help="Topology file: read with MDAnalysis.")] = None,
+        elements: Annotated[str, typer.Option(help="Element of every atom type, comma-separated (LAMMPS).")] = "",
+        unwrapped: Annotated[
+            bool, typer.Option("--unwrapped", help="Positions were never wrapped: leave them.")
+        ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
     ) -> int:
         """Spheres, percolation and bottlenecks of a structure; along a trajectory also how the gates move."""
         from ionsieve.channels import ChannelSettings, describe, find_interstitials, judge
 
         settings = ChannelSettings(bvse=bvse, min_jump_length_A=min_jump)
-        structure, trajectory, given, frame = _load(source, mobile, start, stop, stride)
+        reading = {
+            "start": start,
+            "stop": stop,
+            "stride": stride,
+            "format": format,
+            "topology": topology,
+            "elements": [word.strip() for word in elements.split(",") if word.strip()] or None,
+            "unwrapped": unwrapped,
+        }
+        structure, trajectory, given, frame = _load(source, mobile, reading)
         if sites is not None:
             given = _sites_of(sites, mobile, _cell_of(structure))
         found = describe(
@@ -74,8 +91,8 @@ def register(app: typer.Typer) -> None:
         if as_json:
             typer.echo(record.to_json(), nl=False)
         else:
-            _print(record, found.axis_radius_A)
-            _print_motion(motion[0])
+            show(record, found.axis_radius_A)
+            show_motion(motion[0])
             if trajectory is not None and given is None:
                 where = "the first frame" if frame is None else f"frame {frame} too"
                 typer.echo(f"sites: where the ions are in {where}; --sites names the crystal's own", err=True)
@@ -85,15 +102,10 @@ def register(app: typer.Typer) -> None:
                 "mean of their atoms' positions would collapse onto their centres",
                 err=True,
             )
-        cavities = find_interstitials(found.framework) if interstitials else ()
-        for c in cavities:
-            x, y, z = c.fractional
-            typer.echo(
-                f"cavity {c.label}: {len(c.positions)} a cell at ({x:.3f}, {y:.3f}, {z:.3f}), free radius "
-                f"{c.radius:.2f} Å ({c.ratio:.2f} of the ion), {c.nearest_site_A:.2f} Å from the next known site"
-            )
+        cavities = find_interstitials(found.framework) if interstitials else None
+        show_cavities(cavities, err=as_json)
         if out is not None:
-            _write(out, found, record, motion, trajectory, cavities, settings)
+            write(out, found, record, motion, trajectory, cavities, settings)
             typer.echo(f"wrote {out}", err=as_json)
         return 0
 
@@ -125,7 +137,7 @@ def register(app: typer.Typer) -> None:
             if done.outcome is not Outcome.COMPLETED:
                 refused.append(done)
             rows += [sieve_configuration(c, done.mobile_ion, plan.sieve) for c in configurations]
-        _print_sieve(rows, csv)
+        show_sieve(rows, csv)
         if refused:  # beside the table: they have no structure, so no numbers
             typer.echo(f"{len(refused)} of {len(candidates)} candidates refused, so without a row:", err=True)
             for c in refused:
@@ -146,7 +158,7 @@ def _charges(text: str) -> dict[str, float]:
     return out
 
 
-def _load(source: str, mobile: str, start: int, stop: int | None, stride: int) -> tuple[Any, Any, Any, int | None]:
+def _load(source: str, mobile: str, reading: dict[str, Any]) -> tuple[Any, Any, Any, int | None]:
     """Return structure, trajectory (or None) and mobile sites with labels (or None) for whatever was named.
 
     Last, the frame that stands for the framework where the mean of a trajectory cannot.
@@ -169,18 +181,20 @@ def _load(source: str, mobile: str, start: int, stop: int | None, stride: int) -
                 remedy=f"--mobile {prototype.mobile_ion}",
             )  # fmt: skip
         return (*_of_prototype(prototype), None)
+    if path.is_dir() and not (path / "metadata.json").exists():  # ASE's bundles are folders
+        raise InputError("a folder, not a structure or trajectory", where=source, remedy="name a file in it")
     if path.suffix.lower() == ".cif":
         return _read_structure(path), None, None, None
     from ionsieve.trajectory.foreign import read_any
 
-    frames = read_any(path, start=start, stop=stop, stride=stride, frame_interval_fs=1.0)
+    frames = read_any(path, frame_interval_fs=1.0, **reading)
     import ase.io
     import numpy as np
     from ase import Atoms
 
     periodic: Any = True
-    if path.suffix.lower() not in (".h5", ".h5md", ".hdf5"):
-        periodic = ase.io.read(path, index=0).pbc
+    if path.suffix.lower() not in (".h5", ".h5md", ".hdf5") and reading["topology"] is None:
+        periodic = ase.io.read(path, index=0, format=reading["format"]).pbc
     positions, cell = frames.positions[0].copy(), frames.cells.mean(axis=0)
     frame = None
     if len(frames.positions) > 1:  # gates are found in the mean framework; ions that travel have no mean
@@ -287,171 +301,3 @@ def _motion(found: Channels, trajectory: Any, settings: ChannelSettings) -> tupl
     series = gates_along(trajectory.positions, trajectory.cells, gates)
     passages = crossings(trajectory.positions, trajectory.cells, gates, found.framework.mobile_indices)
     return summarise_gates(series, gates, open_ratio=settings.open_ratio, passages=passages), series
-
-
-def _print(record: StaticDescriptors, axis_radius: tuple[float, float, float]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    r = record.percolation_radius_A or (0.0, 0.0, 0.0)
-    console.print(
-        f"included sphere {record.included_sphere_A:.3f} Å, free sphere {record.free_sphere_A:.3f} Å, "
-        f"included along free {record.included_along_free_A:.3f} Å (diameters)\n"
-        f"percolation radius 1D {r[0]:.3f}, 2D {r[1]:.3f}, 3D {r[2]:.3f} Å; along a, b, c "
-        f"{axis_radius[0]:.3f}, {axis_radius[1]:.3f}, {axis_radius[2]:.3f} Å\n"
-        f"radii {', '.join(f'{k} {v:.2f}' for k, v in record.radii_A.items())}; "
-        f"{record.mobile_ion} {record.ion_radius_A:.2f} Å",
-        highlight=False,
-    )
-    if record.bvse_barriers_eV is not None:
-        text = ", ".join(
-            f"{d}D {'none' if b is None else f'{b:.3f}'}" for d, b in enumerate(record.bvse_barriers_eV, 1)
-        )
-        console.print(
-            f"bond-valence barriers {text} eV (rigid framework, one ion: they rank, they do not predict)",
-            highlight=False,
-        )
-    count = f"{len(record.gates)} kind{'s' if len(record.gates) != 1 else ''} of gate"
-    table = Table(title=f"{count}; * on the widest way through", title_justify="left")
-    for name, justify in (
-        ("jump", "left"), ("anions", "left"), ("area Å²", "right"), ("circumradius Å", "right"),
-        ("free radius Å", "right"), ("at", "right"), ("jump Å", "right"), ("per cell", "right"),
-    ):  # fmt: skip
-        table.add_column(name, justify=justify, no_wrap=name == "jump")  # type: ignore[arg-type]
-    for g in record.gates:
-        table.add_row(
-            g.jump + (" *" if g.percolating else ""), "-".join(g.anions), f"{g.area_A2:.3f}", f"{g.circumradius_A:.3f}",
-            f"{g.free_radius_A:.3f}", f"{g.path_fraction:.2f}", f"{g.jump_length_A:.2f}", str(g.multiplicity),
-        )  # fmt: skip
-    for jump in record.gateless:
-        table.add_row(
-            jump.jump + (" *" if jump.percolating else ""), "no gate", "", "", "", "", f"{jump.jump_length_A:.2f}",
-            str(jump.multiplicity),
-        )  # fmt: skip
-    console.print(table)
-    for reason in dict.fromkeys(jump.reason for jump in record.gateless):
-        names = [f"{j.jump} {j.jump_length_A:.2f} Å" for j in record.gateless if j.reason == reason]
-        console.print(f"no gate, {reason}: {', '.join(dict.fromkeys(names))}", highlight=False)
-    for flag in record.flags:
-        console.print(f"{flag.value}: {flag.sentence}", highlight=False)
-    if record.reason:
-        console.print(f"{record.outcome.value}: {record.reason}", highlight=False)
-
-
-def _print_motion(rows: Any) -> None:
-    if not rows:
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title="gates in motion: mean [5 %, 95 %] over frames", title_justify="left")
-    for name in ("jump", "area Å²", "free radius Å", "open", "correlation with jumps"):
-        table.add_column(name)
-    for g in rows:
-        table.add_row(
-            g.jump,
-            f"{g.area_mean_A2:.2f} [{g.area_q05_A2:.2f}, {g.area_q95_A2:.2f}]",
-            f"{g.free_radius_mean_A:.2f} [{g.free_radius_q05_A:.2f}, {g.free_radius_q95_A:.2f}]",
-            f"{100 * g.open_fraction:.0f} %",
-            "no jumps" if g.jump_correlation is None else f"{g.jump_correlation:+.2f}",
-        )
-    Console().print(table)
-
-
-def _write(
-    out: Path,
-    found: Channels,
-    record: StaticDescriptors,
-    motion: tuple[Any, Any],
-    trajectory: Any,
-    cavities: Any,
-    settings: ChannelSettings,
-) -> None:
-    from ionsieve.channels import exports, pictures
-
-    out.mkdir(parents=True, exist_ok=True)
-    from ionsieve.store.folder import write_file
-
-    write_file(out / "channels.json", record.to_json())
-    write_file(out / "gates.csv", exports.gate_table(record.gates, record.gateless))
-    write_file(out / "network.cif", exports.network_cif(found))
-    write_file(out / "network.xyz", exports.network_xyz(found))
-    pictures.draw_gates(record.gates, found.ion_radius_A, open_ratio=settings.open_ratio).figure.savefig(
-        out / "gates.png", dpi=150
-    )
-    numbers, positions = _atoms_of(found)
-    rows, series = motion
-    if rows:
-        write_file(out / "gates_in_motion.csv", exports.gate_motion_table(rows))
-        pictures.draw_motion(series, found.gate_set, open_ratio=settings.open_ratio).figure.savefig(
-            out / "gates_in_motion.png", dpi=150
-        )
-        density, cell = exports.probability_density(
-            trajectory.positions, trajectory.cells, found.framework.mobile_indices
-        )
-        (out / "density.cube").write_text(
-            exports.cube(
-                density, cell, numbers, positions, comment=f"probability density of {record.mobile_ion}, 1/Å³"
-            ),
-            encoding="utf-8",
-        )
-    if record.bvse_barriers_eV is not None:
-        from ionsieve.channels.bvse import landscape
-
-        field = landscape(found.framework, settings)
-        (out / "bvse.cube").write_text(
-            exports.cube(field.energy_eV, field.cell, numbers, positions, comment="bond-valence site energy, eV"),
-            encoding="utf-8",
-        )
-        pictures.draw_landscape(field).figure.savefig(out / "bvse.png", dpi=150)
-    if cavities:
-        (out / "interstitials.json").write_text(
-            json.dumps([c.as_mobile_site() for c in cavities], indent=1) + "\n", encoding="utf-8"
-        )
-
-
-def _atoms_of(found: Channels) -> tuple[Any, Any]:
-    import numpy as np
-    from ase.data import atomic_numbers
-
-    f = found.framework
-    return np.array([atomic_numbers[s] for s in f.symbols]), f.positions
-
-
-def _print_sieve(rows: list[StaticDescriptors], csv: bool) -> None:
-    from ionsieve.verdicts import Outcome
-
-    header = [
-        "configuration", "free sphere Å", "1D Å", "2D Å", "3D Å", "narrowest gate Å", "barrier 1D, 2D, 3D eV",
-        "outcome", "reason",
-    ]  # fmt: skip
-    body = []
-    for row in rows:
-        r = row.percolation_radius_A or (0.0, 0.0, 0.0)
-        gates = [g.free_radius_A for g in row.gates if g.percolating]
-        barriers = row.bvse_barriers_eV
-        body.append([
-            row.configuration_id, f"{row.free_sphere_A:.3f}", *(f"{x:.3f}" for x in r),
-            f"{min(gates):.3f}" if gates else "open" if any(j.percolating for j in row.gateless) else "none",
-            "not computed" if barriers is None else ", ".join("none" if b is None else f"{b:.2f}" for b in barriers),
-            row.outcome.value, row.reason,
-        ])  # fmt: skip
-    fallen = sum(row.outcome is Outcome.SIEVED for row in rows)
-    if csv:
-        import csv as csv_module
-        import sys
-
-        writer = csv_module.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(body)
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{fallen} of {len(rows)} would be sieved out", title_justify="left")
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for line in body:
-        table.add_row(*line)
-    Console().print(table)

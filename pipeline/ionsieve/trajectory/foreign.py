@@ -152,6 +152,12 @@ def _from_h5md(
 _Parts = tuple[Floats, Floats, NDArray[np.int64], Floats | None, dict[str, Floats]]
 
 
+#: what ASE's readers raise over files that are not what their names say
+_UNREADABLE = (
+    OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError, AssertionError, AttributeError, TypeError,
+)  # fmt: skip
+
+
 def _ase(path: Path, format: str | None, start: int, stop: int | None, stride: int) -> _Parts:
     from ase.calculators.calculator import PropertyNotImplementedError
     from ase.io import iread
@@ -191,8 +197,13 @@ def _ase(path: Path, format: str | None, start: int, stop: int | None, stride: i
             found=str(error),
             remedy="name it with --format (see `ase info --formats`), or give --topology to read it with MDAnalysis",
         ) from error
-    except (OSError, ValueError, IndexError, KeyError, StopIteration, RuntimeError, AssertionError) as error:
-        raise DataError(f"cannot be read: {error}", where=str(path), cause=type(error).__name__) from error
+    except _UNREADABLE as error:
+        raise DataError(
+            f"cannot be read: {error}",
+            where=str(path),
+            cause=type(error).__name__,
+            remedy="" if format else "if its name misleads about its format, name that with --format",
+        ) from error
     if numbers is None:
         raise DataError("holds no frame in the range asked for", where=str(path))
     scalars = {"potential_energy": np.asarray(energies)} if len(energies) == len(positions) else {}

@@ -101,6 +101,17 @@ def test_cube_is_read_back_by_ase():
     np.testing.assert_allclose(atoms.positions, framework.positions, atol=1e-4)
 
 
+def test_the_way_through_the_site_energy_is_read_back():
+    framework = read_framework(Structure.from_file(path_of("Na3OCl_Pm-3m")), "Na")
+    field = landscape(framework)
+    atoms = ase_read(io.StringIO(exports.path_xyz(framework, field)), format="extxyz")
+    way = atoms[atoms.arrays["kind"] == "path"]
+    np.testing.assert_allclose(way.positions, field.path_A, atol=1e-5)
+    assert way.arrays["site_energy_eV"].max() == pytest.approx(field.grid_barriers_eV[0], abs=1e-3)
+    assert (atoms.arrays["kind"] == "framework").sum() == len(framework.positions)
+    np.testing.assert_allclose(atoms.cell.array, framework.cell, atol=1e-6)
+
+
 def test_density_integrates_to_the_number_of_ions():
     rng = np.random.default_rng(0)
     cell = np.array([[6.0, 0, 0], [1, 7, 0], [0, 1, 8]])
@@ -133,6 +144,42 @@ def test_jumps_without_a_gate_have_a_row_with_the_reason(app, tmp_path):
     assert record.gateless[0].jump_length_A == pytest.approx(0.76, abs=0.01)
 
 
+def test_a_long_table_is_cut_and_says_where_the_rest_is(app, tmp_path):
+    atoms = Structure.from_file(path_of("Na3OCl_Pm-3m")).to_ase_atoms()
+    atoms.info.clear()
+    atoms = atoms.repeat((2, 2, 2))
+    atoms.rattle(0.15, seed=1)
+    ase_write(tmp_path / "hot.extxyz", atoms)
+    result = CliRunner().invoke(
+        app, ["channels", str(tmp_path / "hot.extxyz"), "--mobile", "Na", "--out", str(tmp_path / "o")]
+    )
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "o" / "gates.csv").read_text())))
+    assert len(rows) > 24
+    assert f"and {len(rows) - 24} rows more: --out FOLDER writes all to gates.csv" in " ".join(result.stdout.split())
+
+
+def test_overlapping_atoms_are_named_though_they_also_spoil_the_charges(app, tmp_path):
+    atoms = Structure.from_file(path_of("Na3OCl_Pm-3m")).to_ase_atoms()
+    atoms.info.clear()
+    atoms.append(atoms[0])
+    atoms.positions[-1] += 0.1
+    ase_write(tmp_path / "twice.extxyz", atoms)
+    result = CliRunner().invoke(app, ["channels", str(tmp_path / "twice.extxyz"), "--mobile", "Na"])
+    assert "two atoms overlap" in str(result.exception)
+
+
+def test_command_reads_what_its_name_does_not_tell(app, tmp_path):
+    atoms = Structure.from_file(path_of("Na3OCl_Pm-3m")).to_ase_atoms()
+    atoms.info.clear()
+    ase_write(tmp_path / "structure.dat", atoms, format="extxyz")
+    arguments = ["channels", str(tmp_path / "structure.dat"), "--mobile", "Na"]
+    refused = CliRunner().invoke(app, arguments)
+    assert "--format" in str(refused.exception)
+    assert CliRunner().invoke(app, [*arguments, "--format", "extxyz"]).exit_code == 0
+    assert "a folder" in str(CliRunner().invoke(app, ["channels", str(tmp_path), "--mobile", "Na"]).exception)
+
+
 def test_pictures_are_drawn(nasicon, tmp_path):
     gates = nasicon.gate_set
     rng = np.random.default_rng(0)
@@ -142,6 +189,7 @@ def test_pictures_are_drawn(nasicon, tmp_path):
         "gates": pictures.draw_gates(nasicon.gates, nasicon.ion_radius_A),
         "motion": pictures.draw_motion(series, gates),
         "cut": pictures.draw_landscape(landscape(framework, path=False)),
+        "way": pictures.draw_landscape(landscape(framework)),
     }.items():
         axes.figure.savefig(tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").stat().st_size > 3000
@@ -179,9 +227,10 @@ def test_command_on_a_structure_writes_its_files(app, tmp_path):
     assert result.exit_code == 0, result.output
     assert "free sphere 1.377" in result.stdout.replace("\n", " ")
     assert "bond-valence barriers 1D 0.378, 2D 0.378, 3D 0.378 eV" in " ".join(result.stdout.split())
-    assert {"channels.json", "gates.csv", "network.cif", "network.xyz", "gates.png", "bvse.cube", "bvse.png"} <= {
-        p.name for p in out.iterdir()
-    }
+    assert {p.name for p in out.iterdir()} == {
+        "channels.json", "gates.csv", "network.cif", "network.xyz", "gates.png", "bvse.cube", "bvse_path.xyz",
+        "bvse.png", "interstitials.json",
+    }  # fmt: skip
 
 
 def test_command_on_a_trajectory_follows_the_gates(app, tmp_path):
