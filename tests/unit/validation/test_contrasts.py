@@ -101,7 +101,7 @@ def test_every_contrast_is_in_the_two_campaigns():
     "name",
     [
         *("antiperovskite", "vacancy", "bromide", "r2scan", "r2scan-1000"),
-        *("sulfide", "na", "na11", "lgps", "argyrodite", "na-r2scan", "sevennet", "nasicon", "nasicon-poor"),
+        *("sulfide", "na", "na11", "lgps", "argyrodite", "lgps-r2scan", "sevennet", "nasicon", "nasicon-poor"),
     ],
 )
 def test_every_candidate_of_a_short_campaign_is_a_side_of_a_contrast_or_has_a_published_value(name):
