@@ -109,7 +109,7 @@ class Flag(_Sentence):
     BOND_VALENCE = "bond_valence", "The bond-valence sums deviate strongly from the oxidation states."
     RADIUS_MISMATCH = "radius_mismatch", "The dopant's ionic radius differs by more than 30 % from the host's."
     TOLERANCE_FACTOR = "tolerance_factor", "The Goldschmidt tolerance factor lies outside the anti-perovskite range."
-    CLOSED_CHANNELS = "closed_channels", "The widest path through the framework is narrower than the ion."
+    CLOSED_CHANNELS = "closed_channels", "The widest path through the framework is far narrower than the ion."
     HIGH_TEMPERATURE_ONLY = "high_temperature_only", "Measured only far above the temperature of use."
     RUNS_MISSING = "runs_missing", "Some of its work was set aside after its workers died or failed under it."
 

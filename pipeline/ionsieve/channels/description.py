@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Unpack
 
+import numpy as np
+
 from ionsieve.channels.bottlenecks import find_bottlenecks
 from ionsieve.channels.framework import Framework, Reading, read_framework
 from ionsieve.channels.gate_kinds import gateless_jumps, static_gates
@@ -72,6 +74,7 @@ class Channels:
             percolation_axes=self.percolation_axes,
             gates=self.gates,
             gateless=self.gateless,
+            limiting_gate_A=limit if (limit := self.limiting_gate_A) is not None and np.isfinite(limit) else None,
             bottlenecks=self.bottlenecks,
             bvse_barriers_eV=self.bvse_barriers_eV,
             radii_A=self.radii_A,

@@ -8,6 +8,7 @@ network.xyz         the same with radius and kind per point (extxyz)   OVITO, AS
 bvse_path.xyz       the easiest way through the site energy (extxyz)  OVITO, ASE
 *.cube              a scalar field on the cell                         VESTA, OVITO, ASE, VMD
 gates.csv           one row per kind of gate                           any table program
+bottlenecks.csv     every bottleneck on the percolating paths          any table program
 ==================  =================================================  =======================
 """
 
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ionsieve.records.channels import Gate, GatelessJump
+from ionsieve.records.channels import Bottleneck, Gate, GatelessJump
 from ionsieve.records.measurement import GateMotion
 
 if TYPE_CHECKING:
@@ -29,7 +30,16 @@ if TYPE_CHECKING:
     from ionsieve.channels.description import Channels
     from ionsieve.channels.framework import Framework
 
-__all__ = ["cube", "gate_motion_table", "gate_table", "network_cif", "network_xyz", "path_xyz", "probability_density"]
+__all__ = [
+    "bottleneck_table",
+    "cube",
+    "gate_motion_table",
+    "gate_table",
+    "network_cif",
+    "network_xyz",
+    "path_xyz",
+    "probability_density",
+]
 
 _CAVITY, _WINDOW = "He", "Ne"
 _BOHR_A = 0.529177210903
@@ -186,6 +196,18 @@ def gate_table(gates: Iterable[Gate], gateless: Iterable[GatelessJump] = ()) -> 
         length = f"{jump.jump_length_A:.4f}"
         rows.append([jump.jump, *[""] * 5, length, jump.multiplicity, jump.percolating, *[""] * 3, jump.reason])
     return _csv(header, rows)
+
+
+def bottleneck_table(bottlenecks: Iterable[Bottleneck]) -> str:
+    """Return the bottlenecks on the percolating paths as CSV, narrowest first."""
+    return _csv(
+        ["radius_A", "atoms", "area_A2", "multiplicity", "x_A", "y_A", "z_A"],
+        (
+            [f"{b.radius_A:.4f}", "-".join(b.atoms), f"{b.area_A2:.4f}", b.multiplicity,
+             *(f"{v:.4f}" for v in b.position_A)]
+            for b in bottlenecks
+        ),
+    )  # fmt: skip
 
 
 def gate_motion_table(gates: Iterable[GateMotion]) -> str:

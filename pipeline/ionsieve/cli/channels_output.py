@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["show", "show_cavities", "show_motion", "show_sieve", "write"]
 
 _MAX_ROWS = 24  # a disordered frame has a kind of gate for nearly every gate; files hold all
+_BOTTLENECKS = 2
 
 
 def show(record: StaticDescriptors, axis_radius: tuple[float, float, float]) -> None:
@@ -34,6 +35,16 @@ def show(record: StaticDescriptors, axis_radius: tuple[float, float, float]) -> 
         f"{record.mobile_ion} {record.ion_radius_A:.2f} Å",
         highlight=False,
     )
+    if record.bottlenecks:
+        narrowest = [
+            f"{b.radius_A:.3f} Å ({'-'.join(b.atoms)}, {b.area_A2:.2f} Å², {b.multiplicity} a cell)"
+            for b in record.bottlenecks[:_BOTTLENECKS]
+        ]
+        more = len(record.bottlenecks) - len(narrowest)
+        console.print(
+            f"bottlenecks on the ways through: {', '.join(narrowest)}" + (f" and {more} wider" if more else ""),
+            highlight=False,
+        )
     if record.bvse_barriers_eV is not None:
         text = ", ".join(
             f"{d}D {'none' if b is None else f'{b:.3f}'}" for d, b in enumerate(record.bvse_barriers_eV, 1)
@@ -132,6 +143,7 @@ def write(
     out.mkdir(parents=True, exist_ok=True)
     write_file(out / "channels.json", record.to_json())
     write_file(out / "gates.csv", exports.gate_table(record.gates, record.gateless))
+    write_file(out / "bottlenecks.csv", exports.bottleneck_table(record.bottlenecks))
     write_file(out / "network.cif", exports.network_cif(found))
     write_file(out / "network.xyz", exports.network_xyz(found))
     pictures.draw_gates(record.gates, found.ion_radius_A, open_ratio=settings.open_ratio).figure.savefig(
@@ -181,36 +193,49 @@ def show_sieve(rows: list[StaticDescriptors], csv: bool) -> None:
     """Print who would fall and why, as a table or as CSV."""
     from ionsieve.verdicts import Outcome
 
-    header = [
-        "configuration", "free sphere Å", "1D Å", "2D Å", "3D Å", "narrowest gate Å", "barrier 1D, 2D, 3D eV",
-        "outcome", "reason",
-    ]  # fmt: skip
+    def gate(row: StaticDescriptors) -> str:
+        if row.limiting_gate_A is not None:
+            return f"{row.limiting_gate_A:.3f}"
+        return "open" if any(jump.percolating for jump in row.gateless) else "none"
+
     body = []
     for row in rows:
-        r = row.percolation_radius_A or (0.0, 0.0, 0.0)
-        gates = [g.free_radius_A for g in row.gates if g.percolating]
+        radii = row.percolation_radius_A or (0.0, 0.0, 0.0)
         barriers = row.bvse_barriers_eV
-        body.append([
-            row.configuration_id, f"{row.free_sphere_A:.3f}", *(f"{x:.3f}" for x in r),
-            f"{min(gates):.3f}" if gates else "open" if any(j.percolating for j in row.gateless) else "none",
-            "not computed" if barriers is None else ", ".join("none" if b is None else f"{b:.2f}" for b in barriers),
-            row.outcome.value, row.reason,
-        ])  # fmt: skip
-    fallen = sum(row.outcome is Outcome.SIEVED for row in rows)
+        text = "not computed"
+        if barriers is not None:
+            text = ", ".join("none" if b is None else f"{b:.2f}" for b in barriers)
+        body.append((row, [row.configuration_id, *(f"{x:.3f}" for x in radii), gate(row), text]))
     if csv:
         import csv as csv_module
         import sys
 
         writer = csv_module.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(body)
+        writer.writerow([
+            "configuration", "free sphere Å", "1D Å", "2D Å", "3D Å", "narrowest gate Å", "barrier 1D, 2D, 3D eV",
+            "outcome", "reason",
+        ])  # fmt: skip
+        for row, line in body:
+            writer.writerow([line[0], f"{row.free_sphere_A:.3f}", *line[1:], row.outcome.value, row.reason])
         return
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{fallen} of {len(rows)} would be sieved out", title_justify="left")
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for line in body:
-        table.add_row(*line)
-    Console().print(table)
+    fallen = [row for row in rows if row.outcome is Outcome.SIEVED]
+    title = f"{len(fallen)} of {len(rows)} would be sieved out"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    with_barriers = any(row.bvse_barriers_eV is not None for row in rows)
+    names = ["configuration", "1D Å", "2D Å", "3D Å", "gate Å", *["barriers eV"] * with_barriers, "verdict"]
+    for name in names:
+        table.add_column(name, overflow="fold", no_wrap=name in ("1D Å", "2D Å", "3D Å", "gate Å", "verdict"))
+    for row, line in body:
+        verdict = "sieved" if row.outcome is Outcome.SIEVED else "passes"
+        table.add_row(*(line if with_barriers else line[:-1]), verdict)
+    console = Console()
+    console.print(table)
+    for row in fallen:
+        console.print(f"sieved {row.configuration_id}: {row.reason}", highlight=False, markup=False)
+    for flag in dict.fromkeys(flag for row in rows for flag in row.flags):
+        flagged = ", ".join(row.configuration_id for row in rows if flag in row.flags)
+        console.print(f"{flag.value}: {flag.sentence}: {flagged}", highlight=False, markup=False)

@@ -62,7 +62,8 @@ class StaticDescriptors(Record):
     """Spheres, percolation and bottlenecks of one structure.
 
     Diameters in Å. `percolation_radius_A` are the radii at which the free space first percolates in 1, 2 and 3
-    dimensions (0 when it never does).
+    dimensions (0 when it never does). `limiting_gate_A` is the free radius of the narrowest gate on the widest way over
+    the mobile sites; None when no such way is known, or when it meets no gate.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -76,6 +77,7 @@ class StaticDescriptors(Record):
     percolation_axes: tuple[bool, bool, bool] = (False, False, False)
     gates: tuple[Gate, ...] = ()
     gateless: tuple[GatelessJump, ...] = ()
+    limiting_gate_A: float | None = None
     bottlenecks: tuple[Bottleneck, ...] = ()
     bvse_barriers_eV: tuple[float | None, float | None, float | None] | None = None
     radii_A: dict[str, float] = {}

@@ -112,6 +112,12 @@ def test_the_way_through_the_site_energy_is_read_back():
     np.testing.assert_allclose(atoms.cell.array, framework.cell, atol=1e-6)
 
 
+def test_bottleneck_table(nasicon):
+    rows = list(csv.DictReader(io.StringIO(exports.bottleneck_table(nasicon.bottlenecks))))
+    assert [r["atoms"] for r in rows] == ["O1-O2-O2", "O2-O2-O2"]
+    assert float(rows[0]["radius_A"]) == pytest.approx(nasicon.free_sphere_A / 2, abs=2e-3)
+
+
 def test_density_integrates_to_the_number_of_ions():
     rng = np.random.default_rng(0)
     cell = np.array([[6.0, 0, 0], [1, 7, 0], [0, 1, 8]])
@@ -228,8 +234,8 @@ def test_command_on_a_structure_writes_its_files(app, tmp_path):
     assert "free sphere 1.377" in result.stdout.replace("\n", " ")
     assert "bond-valence barriers 1D 0.378, 2D 0.378, 3D 0.378 eV" in " ".join(result.stdout.split())
     assert {p.name for p in out.iterdir()} == {
-        "channels.json", "gates.csv", "network.cif", "network.xyz", "gates.png", "bvse.cube", "bvse_path.xyz",
-        "bvse.png", "interstitials.json",
+        "channels.json", "gates.csv", "bottlenecks.csv", "network.cif", "network.xyz", "gates.png", "bvse.cube",
+        "bvse_path.xyz", "bvse.png", "interstitials.json",
     }  # fmt: skip
 
 
@@ -345,8 +351,10 @@ def test_sieve_shows_who_would_fall_and_why(app, tmp_path):
     assert rows["Na3OCl_Pm-3m"]["outcome"] == "sieved"
     assert "0.69 Å" in rows["Na3OCl_Pm-3m"]["reason"]
     assert rows["Na3PS4_P-421c"]["outcome"] == "completed"
+    assert float(rows["Na3PS4_P-421c"]["narrowest gate Å"]) <= float(rows["Na3PS4_P-421c"]["1D Å"]) + 1e-3
     table = CliRunner().invoke(app, ["sieve", str(campaign)])
     assert "1 of 2 would be sieved out" in table.stdout
+    assert "sieved Na3OCl_Pm-3m--undoped--c0: a sphere of 0.69 Å passes" in " ".join(table.stdout.split())
 
 
 def test_sieve_names_refused_candidates_and_ends_with_three(app, tmp_path):
