@@ -61,6 +61,7 @@ def register(app: typer.Typer) -> None:
     ) -> int:
         """Spheres, percolation and bottlenecks of a structure; along a trajectory also how the gates move."""
         from ionsieve.channels import ChannelSettings, describe, find_interstitials, judge
+        from ionsieve.channels.bvse import missing_pairs
 
         settings = ChannelSettings(bvse=bvse, min_jump_length_A=min_jump)
         reading = {
@@ -92,6 +93,9 @@ def register(app: typer.Typer) -> None:
             typer.echo(record.to_json(), nl=False)
         else:
             show(record, found.axis_radius_A)
+            if bvse and record.bvse_barriers_eV is None:
+                pairs = ", ".join(missing_pairs(found.framework))
+                typer.echo(f"no bond-valence barriers: no published parameters for {pairs}", err=True)
             show_motion(motion[0])
             if trajectory is not None and given is None:
                 where = "the first frame" if frame is None else f"frame {frame} too"

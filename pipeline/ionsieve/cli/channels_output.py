@@ -202,7 +202,8 @@ def show_sieve(rows: list[StaticDescriptors], csv: bool) -> None:
     for row in rows:
         radii = row.percolation_radius_A or (0.0, 0.0, 0.0)
         barriers = row.bvse_barriers_eV
-        text = "not computed"
+        asked = row.settings.get("bvse") or row.settings.get("max_bvse_barrier_eV") is not None
+        text = "no parameters" if asked else "not computed"
         if barriers is not None:
             text = ", ".join("none" if b is None else f"{b:.2f}" for b in barriers)
         body.append((row, [row.configuration_id, *(f"{x:.3f}" for x in radii), gate(row), text]))
@@ -225,7 +226,7 @@ def show_sieve(rows: list[StaticDescriptors], csv: bool) -> None:
     fallen = [row for row in rows if row.outcome is Outcome.SIEVED]
     title = f"{len(fallen)} of {len(rows)} would be sieved out"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    with_barriers = any(row.bvse_barriers_eV is not None for row in rows)
+    with_barriers = any(line[-1] != "not computed" for _, line in body)
     names = ["configuration", "1D Å", "2D Å", "3D Å", "gate Å", *["barriers eV"] * with_barriers, "verdict"]
     for name in names:
         table.add_column(name, overflow="fold", no_wrap=name in ("1D Å", "2D Å", "3D Å", "gate Å", "verdict"))

@@ -338,6 +338,20 @@ def test_command_refuses_the_wrong_ion(app):
     assert "--mobile Na" in str(result.exception)
 
 
+def test_missing_bond_valence_parameters_are_said(app, tmp_path):
+    result = CliRunner().invoke(app, ["channels", "Na3OBH4_P-43m_ordered", "--mobile", "Na", "--bvse"])
+    assert result.exit_code == 0, result.output
+    assert "no published parameters for Na+1 H-1" in result.stderr
+    campaign = tmp_path / "c.yaml"
+    campaign.write_text(
+        "name: c\ngenerate:\n  recipes:\n    - prototype: Na3OBH4_P-43m_ordered\n      supercell: {matrix: [1, 1, 1]}\n"
+        "  ordering: {n_configurations: 1}\nsieve: {max_bvse_barrier_eV: 0.5}\n"
+    )
+    table = CliRunner().invoke(app, ["sieve", str(campaign)])
+    assert "no parameters" in table.stdout
+    assert "0 of 1 would be sieved out" in table.stdout
+
+
 def test_sieve_shows_who_would_fall_and_why(app, tmp_path):
     campaign = tmp_path / "c.yaml"
     campaign.write_text(
