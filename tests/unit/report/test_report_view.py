@@ -15,6 +15,7 @@ from ionsieve.report import CampaignResults, build_view
 from ionsieve.report.figure import Axis, Figure, Reference, Series
 from ionsieve.report.literature import distance, fractions, matches, published
 from ionsieve.report.page import html
+from ionsieve.report.plots import gate_motion
 from ionsieve.report.plots.arrhenius import factor_of, fit_line
 from ionsieve.report.plots.parity import compare
 from ionsieve.report.scales import Scale, extent
@@ -82,6 +83,26 @@ def test_a_campaign_with_limits_only_says_so_and_draws_them(results):
     page = html(bounded)
     assert "upper limits only, drawn at their temperatures" in page
     assert "Nothing has been measured yet" not in page
+
+
+def test_the_gates_that_limit_stand_on_top(results):
+    """Of many kinds of gate those on the widest way come first, the narrowest on top, whatever else is wider."""
+    measured = results.measurements[:1]
+    radii = {f"way {k}": 0.9 + 0.01 * k for k in range(3)} | {f"other {k}": 1.0 + 0.1 * k for k in range(9)}
+    gate, motion = results.descriptors[0].gates[0], measured[0].gates[0]
+    run = measured[0].model_copy(
+        update={
+            "gates": tuple(motion.model_copy(update={"jump": j, "free_radius_mean_A": r}) for j, r in radii.items())
+        }
+    )
+    still = results.descriptors[0].model_copy(
+        update={"gates": tuple(gate.model_copy(update={"jump": j, "percolating": j.startswith("way")}) for j in radii)}
+    )
+    figure = gate_motion([run], [still], "X", "key")
+    shown = figure.y.categories
+    assert shown[:4] == ("way 0", "way 1", "way 2", "other 8")
+    assert len(shown) == 8
+    assert "8 of 12" in figure.title
 
 
 def test_the_arrhenius_line_passes_the_conductivity_at_the_temperature_of_use(results):

@@ -52,8 +52,11 @@ def gate_motion(
     ]
     if not jumps:
         return None
-    widest = sorted(jumps, key=lambda jump: -max(g.free_radius_mean_A for _, g in found[jump]))
-    shown = widest[:_MOST_GATES]
+    on_way = {gate.jump for d in described for gate in d.gates if gate.percolating}
+    width = {jump: max(g.free_radius_mean_A for _, g in found[jump]) for jump in jumps}
+    # what limits comes first: the gates of the widest way through, the narrowest on top
+    ranked = sorted(jumps, key=lambda jump: (0, width[jump]) if jump in on_way else (1, -width[jump]))
+    shown = ranked[:_MOST_GATES]
     temperatures = sorted({T for jump in shown for T, _ in found[jump]})
     lanes = len(temperatures) + 1  # the last is the static structure's
     series = [_at_temperature(T, k, lanes, shown, found) for k, T in enumerate(temperatures)]
@@ -70,13 +73,14 @@ def gate_motion(
                 names=tuple(f"{jump}, static: {r:.2f} Å" for r, _, jump in still),
             )
         )
-    part = f": the {len(shown)} widest of {len(jumps)}" if len(shown) < len(jumps) else ""
+    part = f": {len(shown)} of {len(jumps)}" if len(shown) < len(jumps) else ""
     return Figure(
         key=key,
         title=f"Bottlenecks during the dynamics{part}",
         description=(
-            f"Free radius of the bottlenecks of {formula}, one row a kind of jump, widest first, one colour a"
-            " temperature: mean (dot) and the range in which it lies 90 % of the time (bar); hollow: the static cell."
+            f"Free radius of the bottlenecks of {formula}, one row a kind of jump: first those on the widest way"
+            " through the crystal, the narrowest on top, then the others, the widest on top. One colour a temperature:"
+            " mean (dot) and the range in which it lies 90 % of the time (bar); hollow: the static cell."
         ),
         x=Axis("free radius (Å)"),
         y=Axis("", categories=tuple(shown)),
