@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ionsieve.cli.channels_output import show, show_cavities, show_motion, show_sieve, write
+from ionsieve.cli.targets import check_target
 from ionsieve.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ def register(app: typer.Typer) -> None:
         from ionsieve.channels import ChannelSettings, describe, find_interstitials, judge
         from ionsieve.channels.bvse import missing_pairs
 
+        if out is not None:
+            check_target(out, "--out", folder=True)
         settings = ChannelSettings(bvse=bvse, min_jump_length_A=min_jump)
         reading = {
             "start": start,

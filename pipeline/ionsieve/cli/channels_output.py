@@ -159,26 +159,19 @@ def write(
         density, cell = exports.probability_density(
             trajectory.positions, trajectory.cells, found.framework.mobile_indices
         )
-        (out / "density.cube").write_text(
-            exports.cube(
-                density, cell, numbers, positions, comment=f"probability density of {record.mobile_ion}, 1/Å³"
-            ),
-            encoding="utf-8",
-        )
+        comment = f"probability density of {record.mobile_ion}, 1/Å³"
+        write_file(out / "density.cube", exports.cube(density, cell, numbers, positions, comment=comment))
     if record.bvse_barriers_eV is not None:
         from ionsieve.channels.bvse import landscape
 
         field = landscape(found.framework, settings)
-        (out / "bvse.cube").write_text(
-            exports.cube(field.energy_eV, field.cell, numbers, positions, comment="bond-valence site energy, eV"),
-            encoding="utf-8",
-        )
+        comment = "bond-valence site energy, eV"
+        write_file(out / "bvse.cube", exports.cube(field.energy_eV, field.cell, numbers, positions, comment=comment))
         write_file(out / "bvse_path.xyz", exports.path_xyz(found.framework, field))
         pictures.draw_landscape(field).figure.savefig(out / "bvse.png", dpi=150)
     if cavities is not None:
-        (out / "interstitials.json").write_text(
-            json.dumps([c.as_mobile_site() for c in cavities], indent=1) + "\n", encoding="utf-8"
-        )
+        rows = [c.as_mobile_site() for c in cavities]
+        write_file(out / "interstitials.json", json.dumps(rows, indent=1) + "\n")
 
 
 def _atoms_of(found: Channels) -> tuple[Any, Any]:

@@ -141,6 +141,8 @@ def _from_h5md(
     max_height_fraction: float,
 ) -> Trajectory:
     found = read_h5md(path, start, stop, stride)
+    if len(found) == 0:
+        raise DataError("holds no frame in the range asked for", where=str(path))
     if interval_fs is not None:
         times: Floats = np.arange(len(found)) * stride * interval_fs * 1e-3
         found = replace(found, times_ps=times)

@@ -332,6 +332,15 @@ def test_command_refuses_a_slab_by_its_boundary(app, tmp_path):
     assert "not periodic in all three directions" in str(result.exception)
 
 
+def test_command_refuses_a_file_where_the_folder_should_be(app, tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    arguments = ["channels", "Na3OCl_Pm-3m", "--mobile", "Na", "--out", str(tmp_path / "taken")]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, InputError)
+    assert "--out" in str(result.exception)
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
 def test_command_refuses_the_wrong_ion(app):
     result = CliRunner().invoke(app, ["channels", "Na3OCl_Pm-3m", "--mobile", "Li"])
     assert isinstance(result.exception, InputError)

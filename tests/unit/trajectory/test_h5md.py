@@ -8,6 +8,7 @@ import pytest
 
 from ionsieve.errors import DataError, InputError
 from ionsieve.trajectory import Trajectory, Writer, h5md, iter_chunks, read, write
+from ionsieve.trajectory.foreign import read_any
 
 NUMBERS = np.array([3, 3, 17, 8], dtype=np.int64)
 CELL = np.array([[8.0, 0, 0], [1.0, 7.0, 0], [0.5, 0.2, 9.0]])
@@ -41,6 +42,13 @@ def test_roundtrip(tmp_path):
     assert t.symbols == ("Li", "Li", "Cl", "O")
     assert t.frame_interval_ps == pytest.approx(0.02)
     assert not (tmp_path / "t.frames").exists()
+
+
+def test_a_range_without_frames_is_refused(tmp_path):
+    with open_writer(tmp_path / "t.h5") as writer:
+        writer.append(*frames(7))
+    with pytest.raises(DataError, match="holds no frame"):
+        read_any(tmp_path / "t.h5", start=100)
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])
