@@ -40,9 +40,9 @@ class ChannelSettings(Frozen):
         None, gt=0, description="highest bond-valence barrier in eV in `percolation_dimensions` dimensions; null: off"
     )
     bvse: bool = Field(
-        False, description="compute the bond-valence landscape (seconds a cell); needed for its threshold"
+        False, description="compute the bond-valence landscape (tenths of a second a cell); needed for its threshold"
     )
-    bvse_spacing_A: float = Field(0.2, gt=0.04, le=1.0, description="grid spacing of the bond-valence landscape, Å")
+    bvse_spacing_A: float = Field(0.2, gt=0.04, le=1.0, description="spacing of the grid on which ways are found, Å")
     bvse_cutoff_A: float = Field(10.0, ge=5.0, le=20.0, description="reach of the bond-valence interactions, Å")
     max_jump_length_A: float = Field(
         5.0, gt=0, le=12.0, description="longest straight jump between neighbouring mobile sites, Å"

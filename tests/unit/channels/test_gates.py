@@ -273,3 +273,20 @@ def test_a_way_that_meets_no_gate_counts_as_open():
     nowhere = describe(crystal, "Na", settings=ChannelSettings(max_jump_length_A=0.5))
     assert nowhere.limiting_gate_A is None
     assert "no way through" in judge(nowhere, asked)[1]
+
+
+def test_every_jump_has_a_gate_or_a_reason():
+    """Split sites: too near for a gate by the setting; without it a window, or none because one cavity holds both."""
+    for name, jump, length_A in (("Na3PS4_I-43m_split", "Na1-Na1", 0.60), ("LiTi2P3O12_R-3c", "Li3-M2", 0.44)):
+        found = channels(name)
+        (short,) = [j for j in found.gateless if j.jump == jump]
+        assert short.jump_length_A == pytest.approx(length_A, abs=0.01)
+        assert "min_jump_length_A" in short.reason
+        assert short.percolating
+        listed = sum(j.multiplicity for j in found.gateless) + len(np.unique(found.gate_set.jump))
+        assert listed == len(found.gate_set.jumps.sites)
+    (one_cavity,) = channels("Na3PS4_I-43m_split", settings=ChannelSettings(min_jump_length_A=0)).gateless
+    assert "meets no window" in one_cavity.reason
+    named = channels("LiTi2P3O12_R-3c", settings=ChannelSettings(min_jump_length_A=0))
+    assert named.gateless == ()
+    assert min(g.jump_length_A for g in named.gates) < 0.5
