@@ -124,8 +124,7 @@ def relax_resumable(
         return _relax_ase(atoms, potential, settings)
     identity = {
         "structure_sha256": structure_sha256(atoms),
-        "potential": potential.info.sha256,
-        "dtype": potential.info.dtype,
+        "potential": [potential.info.name, potential.info.sha256, potential.info.dtype],
         "settings": settings.model_dump(mode="json", exclude={"batch_atoms"}),
     }
     active, before = begin([atoms], potential.info.device), 0.0

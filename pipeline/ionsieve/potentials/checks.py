@@ -89,6 +89,4 @@ def choose_device(wanted: str) -> str:
                 remedy="`ionsieve doctor` shows what torch sees; `device: auto` falls back to the CPU",
             )
         return f"cuda:{index}"
-    if wanted == "mps" and not torch.backends.mps.is_available():
-        raise SetupError("this machine has no MPS device", key="potential.device", found=wanted, remedy="device: auto")
     return wanted

@@ -81,6 +81,7 @@ class ModelFile:
         cutoff_A: float,
         cite: tuple[str, ...],
         backend: str = "",
+        head: str = "",
     ) -> PotentialInfo:
         """Return the identity of the potential: what the card knows, else what the file says.
 
@@ -92,12 +93,14 @@ class ModelFile:
             Of the network.
         cite
             Where there is no card.
+        head
+            Of a file that holds several: part of the name, for the digest does not tell them apart.
         """
         from ionsieve.potentials.base import PotentialInfo
 
         card = self.card
         return PotentialInfo(
-            name=card.name if card else f"{family}:{self.path.name}",
+            name=(card.name if card else f"{family}:{self.path.name}") + (f" [{head}]" if head else ""),
             sha256=digest(self.path),
             elements=elements,
             cutoff_A=cutoff_A,

@@ -85,6 +85,7 @@ class MACEPotential(EdgePotential):
         self._path, device = file.path, file.device
         model = _load_model(file.path)
         self._head = _choose_head(model, head)
+        names = list(getattr(model, "heads", None) or ["Default"])
         numbers = [int(z) for z in model.atomic_numbers]
         plain = copy.deepcopy(model).to(getattr(torch, file.dtype))
         self.accelerated = _wants_cueq(accelerate, device)
@@ -95,6 +96,7 @@ class MACEPotential(EdgePotential):
             cutoff_A=float(model.r_max),
             cite=("10.48550/arXiv.2206.07697",),
             backend=f" with cuequivariance {version('cuequivariance-torch')}" if self.accelerated else "",
+            head=self._head if len(names) > 1 else "",
         )
         super().__init__(info, file.skin_A)
         if self.accelerated:
@@ -104,7 +106,6 @@ class MACEPotential(EdgePotential):
         self._row[torch.tensor(numbers)] = torch.arange(len(numbers))
         self._row = self._row.to(device)
         self._n_elements = len(numbers)
-        names = list(getattr(model, "heads", None) or ["Default"])
         self._head_index = names.index(self._head)
 
     def atom_energies(

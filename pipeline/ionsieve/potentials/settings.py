@@ -65,8 +65,8 @@ class PotentialSettings(Frozen):
     )
     device: str = Field(
         default="auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
-        description="`auto` takes the first CUDA device, else the CPU.",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="`auto` takes the first CUDA device, else the CPU. Not `mps`: MD needs float64.",
     )
     dtype: Literal["float32", "float64"] = Field(
         default="float32",

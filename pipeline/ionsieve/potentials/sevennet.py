@@ -87,6 +87,7 @@ class SevenNetPotential(EdgePotential):
             elements=frozenset(int(z) for z in model.type_map),
             cutoff_A=float(model.cutoff),
             cite=("10.1021/acs.jctc.4c00190",),
+            head=self._modality or "",
         )
         super().__init__(info, file.skin_A)
         model.set_is_batch_data(True)

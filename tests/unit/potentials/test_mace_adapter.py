@@ -13,7 +13,8 @@ import pytest
 import torch
 from ase.build import bulk
 
-from ionsieve.errors import InputError, SetupError
+from ionsieve.dynamics import DynamicsSettings, Job, RelaxSettings, relax_resumable, simulate
+from ionsieve.errors import DataError, InputError, SetupError
 from ionsieve.potentials import PotentialSettings, catalogue, load
 from ionsieve.potentials.mace import import_mace
 from ionsieve.systems import Batch
@@ -45,8 +46,25 @@ def test_heads_are_chosen_and_differ(tiny: Path) -> None:
     atoms = bulk("LiCl", "rocksalt", a=5.1)
     atoms.positions += np.random.default_rng(0).normal(0, 0.1, atoms.positions.shape)
     batch = Batch.from_atoms([atoms])
-    forces = [load(settings(tiny, head=head, dtype="float64")).evaluate(batch).forces for head in ("pbe", "r2scan")]
+    potentials = [load(settings(tiny, head=head, dtype="float64")) for head in ("pbe", "r2scan")]
+    forces = [potential.evaluate(batch).forces for potential in potentials]
     assert not torch.allclose(forces[0], forces[1])
+    assert [p.info.name for p in potentials] == ["mace:tiny.model [pbe]", "mace:tiny.model [r2scan]"]
+
+
+def test_a_run_does_not_go_on_with_another_head(tiny: Path, tmp_path: Path) -> None:
+    atoms = bulk("LiCl", "rocksalt", a=5.1)
+    job = Job("r", atoms, 300.0, (1, "r"), tmp_path / "r")
+    short = DynamicsSettings(equilibrate_ps=0.0, produce_ps=0.04, guard_steps=5)
+    assert simulate([job], load(settings(tiny, head="pbe")), short, deadline_s=0.0)[0].state == "unfinished"
+    with pytest.raises(DataError, match="another run"):
+        simulate([job], load(settings(tiny, head="r2scan")), short)
+    path = tmp_path / "relaxation.npz"
+    atoms.rattle(0.1, seed=0)
+    tight = RelaxSettings(fmax_eV_per_A=1e-9)
+    assert relax_resumable(atoms, load(settings(tiny, head="pbe")), tight, path, stop=lambda: True) is None
+    with pytest.raises(DataError, match="another run"):
+        relax_resumable(atoms, load(settings(tiny, head="r2scan")), tight, path)
 
 
 @pytest.mark.parametrize("head", [None, "scan"])
