@@ -393,6 +393,7 @@ def memory_book(
         "device": device_name(info.device),
         "torch": torch.__version__,
         "package": info.version,
+        "schema": str(_SCHEMA),  # a book of another version is left alone
     }
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ionsieve" / "memory"
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:24]

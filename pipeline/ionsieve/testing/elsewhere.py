@@ -31,24 +31,24 @@ class MixedDevicesError(RuntimeError):
 class _There(torch.Tensor):
     """A tensor of the pretended device around one of the CPU."""
 
-    inner: Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    held: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
-    def __new__(cls, inner: Tensor) -> _There:
-        made: _There = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+    def __new__(cls, held: Tensor) -> _There:
+        made: _There = torch.Tensor._make_wrapper_subclass(
             cls,
-            inner.shape,
-            strides=inner.stride(),
-            storage_offset=inner.storage_offset(),
-            dtype=inner.dtype,
+            held.shape,
+            strides=held.stride(),
+            storage_offset=held.storage_offset(),
+            dtype=held.dtype,
             device=DEVICE,
         )
-        made.inner = inner
+        made.held = held
         return made
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         return _dispatch(func, args, dict(kwargs or {}), Counter())
@@ -58,7 +58,7 @@ class _There(torch.Tensor):
         return self.cpu().tolist()
 
 
-class Elsewhere(TorchDispatchMode):
+class Elsewhere(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within this context `device` exists.
 
     Attributes
@@ -72,7 +72,7 @@ class Elsewhere(TorchDispatchMode):
     device = DEVICE
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.waits: Counter[str] = Counter()
 
     def __torch_dispatch__(
@@ -95,13 +95,13 @@ def _dispatch(func: Any, args: Sequence[Any], kwargs: dict[str, Any], waits: Cou
             raise MixedDevicesError(f"{func} met tensors {[tuple(t.shape) for t in here]} of the CPU")
     if there and (func in _WAITS or (func is _aten._to_copy.default and not lands_there)):
         waits[str(func).split(".")[1]] += 1
-    plain_args, plain = tree_map(lambda t: t.inner if isinstance(t, _There) else t, (args, kwargs))
+    plain_args, plain = tree_map(lambda t: t.held if isinstance(t, _There) else t, (args, kwargs))
     if target is not None:
         plain["device"] = torch.device("cpu")
     result = func(*plain_args, **plain)
     if not lands_there:
         return result
-    known = {id(t.inner): t for t in there}  # what was written in place is the same tensor still
+    known = {id(t.held): t for t in there}  # what was written in place is the same tensor still
 
     def wrap(value: Any) -> Any:
         if not isinstance(value, Tensor):
