@@ -94,7 +94,7 @@ def barriers_between_points(energy: SiteEnergy, field: Floats, basins: Basins, g
     reach = 2.0 * np.sqrt(3.0) * spacing_A
     deep = basins.minima[field.ravel()[basins.minima] < lowest + _MARGIN_EV]
     _, bottoms, found = stationary(energy, _places(deep, field.shape, energy.cell), 0, reach_A=reach)
-    bottom = min(lowest, float(bottoms[found].min(initial=np.inf)))
+    bottom = float(np.where(found, bottoms, field.ravel()[deep]).min())
     spots = _places(basins.places, field.shape, energy.cell)
     rows = _passes(basins, highest + _MARGIN_EV, energy.cell, spots)
     _, heights, found = stationary(energy, spots[rows], 1, reach_A=reach)
