@@ -1,11 +1,12 @@
 """How much time do two workers lose to scheduling? A campaign of 20 real runs with the pair potential.
 
-    python benchmarks/idle.py [--small] [--ps 12]
+    python benchmarks/idle.py [--small] [--ps 40]
     python benchmarks/idle.py --folder FOLDER          (a campaign that was run, by its events)
 
 The time the workers were not inside a stage, as a share of the wall time from the first MD run handed out to the last
 one finished, and of the whole campaign (which begins with starting the workers and ends with a tail). The start costs a
-few seconds however long the runs are, so the share falls with their length; 12 ps is short for a real run.
+few seconds however long the runs are, so the share falls with their length. The default, 40 ps, takes a worker about 20
+seconds a run and is still short: those of the quickstart, with CHGNet, take one to five minutes.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="4 short runs")
-    parser.add_argument("--ps", type=float, default=12.0, help="length of a run, ps")
+    parser.add_argument("--ps", type=float, default=40.0, help="length of a run, ps")
     parser.add_argument("--folder", type=Path, help="look at this finished campaign of two workers instead")
     parser.add_argument("--events", action="store_true", help="print when each answer was worked on")
     told = parser.parse_args(argv)

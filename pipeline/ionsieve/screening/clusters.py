@@ -31,8 +31,10 @@ def configure_dask(folder: Path) -> None:
     """Set what we rely on, before any scheduler or worker exists; send Dask's talk to ``logs/dask.log``.
 
     ``allowed-failures`` 0: the first death of a worker under a task is ours to count. ``worker-ttl``: a step that holds
-    the interpreter for minutes is no dead worker. ``default-task-durations``: until the first run has ended, Dask would
-    take it for half a second's work and queue the next one behind it. (Its names are the beginnings of bundles' names.)
+    the interpreter for minutes is no dead worker. ``worker-saturation``: with the default, the worker with the fewest
+    tasks is taken, so that a run would go behind another run rather than behind two bundles of a second; without, the
+    one that is expected to be free first. ``default-task-durations``: until the first run has ended, Dask would take it
+    for half a second's work. (Its names are the beginnings of bundles' names.)
     ``profile`` looks at every stack a hundred times a second, ``tick`` at every loop fifty times: time that runs lack.
     """
     import dask
@@ -43,6 +45,7 @@ def configure_dask(folder: Path) -> None:
             "distributed.scheduler.allowed-failures": 0,
             "distributed.scheduler.worker-ttl": "1 hour",
             "distributed.scheduler.work-stealing": False,
+            "distributed.scheduler.worker-saturation": "inf",
             "distributed.scheduler.default-task-durations": {"relax": "1 minute", "simulate": "1 hour"},
             "distributed.worker.profile.enabled": False,
             "distributed.admin.tick.interval": "500ms",

@@ -260,7 +260,7 @@ class DaskPool:
             stages=self._stages,
             deadline_s=bundle.deadline_s,
             fresh=bundle.fresh,
-            key=bundle.name,
+            key=(bundle.name, 0),  # in a group of its own: Dask places the members of large groups by number, not time
             pure=False,
             retries=0,
             resources=self._resources(bundle.device),
