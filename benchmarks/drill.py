@@ -126,6 +126,17 @@ class Drill:
             return False
         return True
 
+    def signal_worker(self) -> bool:
+        """SIGTERM or SIGUSR1 to one worker's own process, as a batch system sends them to all of a job."""
+        workers = self.workers()
+        if not workers:
+            return False
+        try:
+            self.random.choice(workers).send_signal(self.random.choice([signal.SIGTERM, signal.SIGUSR1]))
+        except psutil.Error:
+            return False
+        return True
+
     def kill_driver(self) -> bool:
         """kill -9 the process that is client, scheduler and nannies."""
         if not self.alive():
@@ -242,7 +253,8 @@ class Drill:
     def attack(self) -> str:
         """Do one fault that can be done now; return its name."""
         faults = [
-            (self.kill_worker, 30),
+            (self.kill_worker, 24),
+            (self.signal_worker, 8),
             (self.kill_driver, 12),
             (self.stop_driver, 8),
             (self.damage_record, 12),

@@ -181,7 +181,9 @@ def submit_campaign(
             "this profile has no queue to submit to",
             found=f"{cluster} (kind {profile.kind})",
             expected=f"a profile of kind {', '.join(QUEUES)}",
-            remedy=f"run it here instead: `ionsieve run CAMPAIGN --cluster {cluster}`",
+            remedy=f"run it in an allocation: `srun --ntasks=N ionsieve run CAMPAIGN --cluster {cluster}`"
+            if profile.kind == "srun"
+            else f"run it here instead: `ionsieve run CAMPAIGN --cluster {cluster}`",
         )
     folder = Path(folder).absolute()
     if re.search(r"\s", str(folder)):
