@@ -66,7 +66,10 @@ def register(app: typer.Typer) -> None:
             return
         for row in done.rows[:20]:
             typer.echo(f"{row.stage} {row.label}: {row.reason or row.outcome}")
-        typer.echo(f"{len(done.rows)} released; `ionsieve resume {folder}` works on them")
+        if done.rows:
+            typer.echo(f"{len(done.rows)} released; `ionsieve resume {folder}` works on them")
+        else:
+            typer.echo("nothing to release: no work " + ("failed" if chemistry else "was set aside"))
 
     @app.command(rich_help_panel="Campaigns")
     def cancel(folder: Folder) -> None:

@@ -37,6 +37,9 @@ def register(app: typer.Typer) -> None:
         amend: Annotated[
             bool, typer.Option("--amend", help="Put a changed campaign into its old folder; what both share is reused.")
         ] = False,
+        dashboard: Annotated[
+            str | None, typer.Option(help="Where Dask's dashboard listens [default: this machine only, a free port].")
+        ] = None,
         report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
     ) -> None:
         """Run a campaign and print the ranked table. The same command resumes an interrupted run."""
@@ -57,5 +60,6 @@ def register(app: typer.Typer) -> None:
                 n_workers=workers,
                 progress=progress.value,
                 amend=amend,
+                dashboard=dashboard,
             )
         raise typer.Exit(finish(folder, ended, report=report))

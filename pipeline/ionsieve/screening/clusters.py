@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -17,12 +18,20 @@ from ionsieve.screening import launch
 from ionsieve.screening.launch import visible_gpus
 from ionsieve.screening.pool import DaskPool
 from ionsieve.screening.profiles import QUEUES, Profile, SchedulerPlace, load_profile
-from ionsieve.screening.queues import Jobs
+from ionsieve.screening.queues import QUEUE, Jobs
 from ionsieve.store import Store
 from ionsieve.store.folder import write_file
 from ionsieve.store.lock import holder
 
-__all__ = ["allocation_rank", "check_workers", "configure_dask", "open_pool", "security_of", "serve_allocation"]
+__all__ = [
+    "allocation_rank",
+    "check_workers",
+    "choose_profile",
+    "configure_dask",
+    "open_pool",
+    "security_of",
+    "serve_allocation",
+]
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
@@ -73,6 +82,36 @@ def configure_dask(folder: Path) -> None:
     logging.getLogger("distributed").addHandler(handler)
 
 
+def choose_profile(profile: str | Path | Profile | None, scheduler: str | None) -> Profile:
+    """Return the profile that is meant, after a look at what this machine must have for it; nothing is started.
+
+    Raises
+    ------
+    InputError
+        When profile and scheduler are both given, or the profile is wrong.
+    SetupError
+        When a GPU, a certificate or the batch system's command is missing.
+    """
+    if scheduler is not None:
+        if profile is not None:
+            raise InputError("give a cluster profile or a scheduler, not both", found=f"{profile} and {scheduler}")
+        profile = Profile(kind="address", scheduler=SchedulerPlace(address=scheduler))
+    elif profile is None:
+        profile = Profile(kind="local")
+    elif not isinstance(profile, Profile):
+        profile = load_profile(profile)
+    if profile.kind == "local-gpu":
+        _cards()
+    elif profile.kind in QUEUES and shutil.which(QUEUE[profile.kind].submit) is None:
+        raise SetupError(
+            f"there is no {QUEUE[profile.kind].submit} here",
+            cause=f"the profile is for {profile.kind}, whose jobs are submitted with it",
+            remedy="run this on a login node of the cluster, or use `--cluster local`",
+        )
+    security_of(profile)
+    return profile
+
+
 def open_pool(
     folder: Path,
     stages: str,
@@ -104,14 +143,7 @@ def open_pool(
     SetupError
         When the cluster cannot be started or reached, or cannot do the work.
     """
-    if scheduler is not None:
-        if profile is not None:
-            raise InputError("give a cluster profile or a scheduler, not both", found=f"{profile} and {scheduler}")
-        profile = Profile(kind="address", scheduler=SchedulerPlace(address=scheduler))
-    elif profile is None:
-        profile = Profile(kind="local")
-    elif not isinstance(profile, Profile):
-        profile = load_profile(profile)
+    profile = choose_profile(profile, scheduler)
     configure_dask(folder)
     if dashboard is not None:
         place = profile.scheduler.model_copy(update={"dashboard": dashboard})
@@ -223,10 +255,7 @@ def _deaf(client: Any) -> Any:
     return client
 
 
-def _local_gpu(folder: Path, stages: str, profile: Profile, n_workers: int | None) -> DaskPool:
-    """One worker a visible GPU, and CPU workers for analysis, on this machine."""
-    from distributed import Nanny, Scheduler, SpecCluster
-
+def _cards() -> list[str]:
     gpus = visible_gpus()
     if not gpus:
         raise SetupError(
@@ -234,6 +263,14 @@ def _local_gpu(folder: Path, stages: str, profile: Profile, n_workers: int | Non
             cause="CUDA_VISIBLE_DEVICES is empty, or nvidia-smi lists none",
             remedy="use `--cluster local`; `ionsieve doctor` tells what it sees",
         )
+    return gpus
+
+
+def _local_gpu(folder: Path, stages: str, profile: Profile, n_workers: int | None) -> DaskPool:
+    """One worker a visible GPU, and CPU workers for analysis, on this machine."""
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    gpus = _cards()
     common = {
         "nthreads": 1,
         "host": "127.0.0.1",

@@ -79,7 +79,7 @@ def run_campaign(
     SetupError
         When the machine cannot: disk, cluster, workers.
     """
-    _serve_when_rank(folder, cluster)
+    _check_place(folder, cluster, scheduler)
     material = live(campaign, check(campaign))
     folder = Path(folder).absolute()  # workers may have another working directory
     store = Store.create(
@@ -170,19 +170,23 @@ def resume_campaign(folder: str | Path, **told: Any) -> RunReport:
 
     Parameters as in `run_campaign`.
     """
-    _serve_when_rank(folder, told.get("cluster"))
+    _check_place(folder, told.get("cluster"), told.get("scheduler"))
     store = Store.open(folder)
     campaign = campaign_of(store)
     return _run_stored(store, campaign, material=unchanged(store, campaign), **told)
 
 
-def _serve_when_rank(folder: str | Path, cluster: str | Path | None) -> None:
-    """Under ``srun``, every rank but the first is a worker: it serves and ends the process."""
+def _check_place(folder: str | Path, cluster: str | Path | None, scheduler: str | None) -> None:
+    """Refuse a place that cannot be, before anything is written.
+
+    Under ``srun``, every rank but the first is a worker: it serves and ends the process.
+    """
     if cluster is None:
         return
-    from ionsieve.screening.clusters import allocation_rank, serve_allocation
+    from ionsieve.screening.clusters import allocation_rank, choose_profile, serve_allocation
 
-    if allocation_rank(cluster) > 0:
+    profile = choose_profile(cluster, scheduler)
+    if allocation_rank(profile) > 0:
         raise SystemExit(serve_allocation(Path(folder)))
 
 

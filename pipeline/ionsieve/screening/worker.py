@@ -119,7 +119,7 @@ def _claim(store: Store, key: str) -> Iterator[bool]:
     """Hold the scratch folder of a request: a worker that was given up but still runs must not share it."""
     path = store.workdir(key) / ".lock"
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except FileNotFoundError:  # the other one has just finished and dropped the folder
         yield False
         return

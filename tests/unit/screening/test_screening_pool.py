@@ -442,3 +442,28 @@ def test_a_job_that_waits_is_taken_out_of_the_queue(store: Store, monkeypatch: p
     assert maintenance.cancel(store.folder) == "job 17 is taken out of the queue"
     assert taken == [("slurm", "17")]
     assert maintenance.cancel(store.folder) == "nothing runs here"
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ({"cluster": "local-gpu"}, "no GPU is visible"),
+        ({"cluster": "pbs"}, "there is no qsub here"),
+        ({"cluster": "nosuch"}, "no such cluster profile"),
+        ({"cluster": "local", "scheduler": "tcp://127.0.0.1:1"}, "not both"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: dict[str, str], message: str
+) -> None:
+    from ionsieve.campaign import parse_campaign
+    from ionsieve.screening import run_campaign
+
+    monkeypatch.setattr(clusters, "visible_gpus", list)
+    monkeypatch.setattr(clusters.shutil, "which", lambda name: None)
+    campaign = parse_campaign(
+        "{name: x, generate: {recipes: [{prototype: Na3OCl_Pm-3m}]}, potential: {name: pair-ionic}}"
+    )
+    with pytest.raises((InputError, SetupError), match=message):
+        run_campaign(campaign, tmp_path / "run", progress="quiet", **place)
+    assert not (tmp_path / "run").exists()
