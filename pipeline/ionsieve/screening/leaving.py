@@ -9,6 +9,7 @@ does not wait for any of it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -85,6 +86,8 @@ async def leave(worker: Any, *, restart: bool) -> None:
 
     if worker.status is not Status.running:  # somebody else sees to it
         return
+    # a heartbeat that meets the closed connection would print its traceback
+    logging.getLogger("tornado.application").setLevel(logging.CRITICAL)
     worker.status = Status.paused
     while _UNDERWAY:
         await asyncio.sleep(0.05)
