@@ -1,6 +1,6 @@
 """How large may a campaign be? Planning, overhead a task, memory and `status` on campaigns with a null model.
 
-    python benchmarks/scale.py [--small] [--sizes 1000 10000 100000] [--execute 1000]
+    python benchmarks/scale.py [--small] [--sizes 1000 10000 100000] [--execute 10000]
 
 Planning and bookkeeping of the whole campaign are measured with answers made in this process, so that nothing but our
 own work is timed: plan, addresses, ledger, events. Execution (records, files, two Dask workers) is measured on the
@@ -226,7 +226,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="100 and 1,000 candidates")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 10_000, 100_000])
-    parser.add_argument("--execute", type=int, default=1000, help="largest campaign that is really run")
+    parser.add_argument("--execute", type=int, default=10_000, help="largest campaign that is really run")
     told = parser.parse_args(argv)
     sizes = [100, 1000] if told.small else told.sizes
     execute = 100 if told.small else told.execute
