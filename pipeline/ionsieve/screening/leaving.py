@@ -84,7 +84,7 @@ async def leave(worker: Any, *, restart: bool) -> None:
     """
     from distributed.core import Status
 
-    if worker.status is not Status.running:  # somebody else sees to it
+    if leaves(worker):  # somebody else sees to it
         return
     # a heartbeat that meets the closed connection would print its traceback
     logging.getLogger("tornado.application").setLevel(logging.CRITICAL)
