@@ -65,8 +65,9 @@ def configure_dask(folder: Path) -> None:
             "distributed.nanny.pre-spawn-environ": {
                 **THREADS,
                 "MALLOC_TRIM_THRESHOLD_": "65536",
-                # a worker's trouble with the network is told by the driver; its tracebacks would fill the terminal
-                "DASK_LOGGING__DISTRIBUTED": "critical",
+                # a worker's trouble with the network is told by the driver; its tracebacks would fill the terminal (so
+                # would those of a heartbeat that meets the connection closed at the end)
+                "DASK_LOGGING": "{'distributed': 'critical', 'tornado.application': 'critical'}",
             },
         }
     )

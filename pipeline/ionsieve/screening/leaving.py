@@ -9,7 +9,6 @@ does not wait for any of it.
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -86,8 +85,6 @@ async def leave(worker: Any, *, restart: bool) -> None:
 
     if leaves(worker):  # somebody else sees to it
         return
-    # a heartbeat that meets the closed connection would print its traceback
-    logging.getLogger("tornado.application").setLevel(logging.CRITICAL)
     worker.status = Status.paused
     while _UNDERWAY:
         await asyncio.sleep(0.05)
