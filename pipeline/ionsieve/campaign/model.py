@@ -144,6 +144,21 @@ class Campaign(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _families_make_a_frame(self) -> Self:
+        for family, plan in self.simulate.families.items():
+            if plan.produce_ps is not None and 1000.0 * plan.produce_ps < self.dynamics.frame_interval_fs:
+                raise PydanticCustomError(
+                    "across_rooms",
+                    "the production of a family is shorter than a frame",
+                    {
+                        "key": f"simulate.families.{family}.produce_ps",
+                        "found": f"{plan.produce_ps:g}",
+                        "remedy": f"at least dynamics.frame_interval_fs: {self.dynamics.frame_interval_fs:g} fs",
+                    },
+                )
+        return self
+
     @field_validator("name")
     @classmethod
     def _safe_name(cls, value: str) -> str:

@@ -190,3 +190,13 @@ class DynamicsSettings(Frozen):
                 if length is not None and (abs(length / dt - round(length / dt)) > 1e-9 or round(length / dt) < 1):
                     raise ValueError(f"{interval} = {length} is no multiple of {name} = {dt}")
         return self
+
+    @model_validator(mode="after")
+    def _can_run(self) -> Self:
+        if self.engine == "ase" and self.npt_ps > 0:
+            raise ValueError(f"npt_ps = {self.npt_ps:g} needs engine = batch: the ase engine runs no NPT")
+        if 1000.0 * self.produce_ps < self.frame_interval_fs:
+            raise ValueError(
+                f"produce_ps = {self.produce_ps:g} is shorter than a frame ({self.frame_interval_fs:g} fs)"
+            )
+        return self

@@ -103,6 +103,9 @@ potental: {}
         ("name: ../../etc\n" + GOOD.replace("name: good\n", ""), "the name becomes a folder"),
         (GOOD + "simulate: {temperatures_K: [800, 800]}\n", "listed twice"),
         (GOOD + "relax: {cell_policy: npt}\n", "set dynamics.npt_ps"),
+        (GOOD + "dynamics: {engine: ase, npt_ps: 5}\n", "runs no NPT"),
+        (GOOD + "dynamics: {produce_ps: 0.001}\n", "shorter than a frame"),
+        (GOOD + "simulate: {families: {garnet: {produce_ps: 0.001}}}\n", "family is shorter than a frame"),
         (GOOD + "transport: {target_temperature_K: 300}\nranking: {target_temperature_K: 400}\n", "write it once"),
     ],
 )

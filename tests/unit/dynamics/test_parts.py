@@ -43,6 +43,10 @@ def test_settings_refuse_what_makes_no_sense():
         DynamicsSettings(frame_interval_fs=15.0, dt_fs=2.0)
     with pytest.raises(ValidationError, match="sample_interval_fs = 5"):
         DynamicsSettings(sample_interval_fs=5.0)
+    with pytest.raises(ValidationError, match="runs no NPT"):
+        DynamicsSettings(engine="ase", npt_ps=5.0)
+    with pytest.raises(ValidationError, match="shorter than a frame"):
+        DynamicsSettings(produce_ps=0.01)
     for model in (DynamicsSettings, RelaxSettings, GuardSettings):
         assert model.model_validate_json(model().model_dump_json()) == model()
         assert all(field.description for field in model.model_fields.values())
