@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from ase import Atoms
+from ase.data import atomic_numbers
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from ionsieve.errors import SetupError
 from ionsieve.potentials.ase_origin import origin, parts_of
 from ionsieve.potentials.base import Evaluation, PotentialInfo
 from ionsieve.potentials.checks import check_elements, check_stress_cells
+from ionsieve.potentials.memory import is_out_of_memory
 from ionsieve.systems import Batch
 
 if TYPE_CHECKING:
@@ -67,7 +69,17 @@ class AsePotential:
                 found=settings.name,
                 remedy="install the package, or put the module's folder on PYTHONPATH",
             ) from error
-        calculator = factory()
+        try:
+            calculator = factory()
+        except Exception as error:  # whatever a stranger's code raises
+            if is_out_of_memory(error):
+                raise
+            raise SetupError(
+                f"the factory failed: {type(error).__name__}: {error}",
+                key="potential.name",
+                found=settings.name,
+                remedy=f"python -c 'import {module_name}; {module_name}.{factory_name}()' must work",
+            ) from error
         if not hasattr(calculator, "get_potential_energy") or not hasattr(calculator, "implemented_properties"):
             raise SetupError(
                 "the factory returned no ASE calculator",
@@ -82,7 +94,7 @@ class AsePotential:
             PotentialInfo(
                 name=settings.name,
                 sha256=hashlib.sha256(stamp.encode()).hexdigest(),
-                elements=frozenset(int(z) for z in elements),
+                elements=frozenset(int(atomic_numbers.get(z, z)) for z in elements),  # numbers or symbols
                 cutoff_A=float(getattr(calculator, "r_max", 0.0) or 6.0),
                 dtype="float64",
                 device=settings.device,

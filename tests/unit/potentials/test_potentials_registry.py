@@ -194,6 +194,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         "from ase.calculators.lj import LennardJones\n"
         "def factory():\n    return LennardJones(sigma=2.2, epsilon=0.01, rc=5.0, smooth=True)\n"
         "def nonsense():\n    return 3\n"
+        "def failing():\n    raise FileNotFoundError('weights.pt')\n"
+        "def symbols():\n    made = factory()\n    made.elements = ['Li', 'Cl']\n    return made\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     return "my_door"
@@ -205,6 +207,7 @@ def test_the_ase_door_wants_trust_then_opens(module: str) -> None:
     potential = load(PotentialSettings(name=f"ase:{module}:factory", trust=True))
     assert isinstance(potential, AsePotential)
     assert isinstance(potential, Potential)
+    assert load(PotentialSettings(name=f"ase:{module}:symbols", trust=True)).info.elements == {3, 17}
 
 
 def test_a_factory_is_addressed_by_its_content(module: str, tmp_path: Path) -> None:
@@ -238,6 +241,7 @@ def test_a_factory_is_addressed_by_its_content(module: str, tmp_path: Path) -> N
         ("ase:my_door:absent", SetupError),
         ("ase:no_such_module:factory", SetupError),
         ("ase:my_door:nonsense", SetupError),
+        ("ase:my_door:failing", SetupError),
     ],
 )
 def test_the_ase_door_refuses_what_is_no_calculator(module: str, name: str, error: type[Exception]) -> None:
