@@ -270,9 +270,9 @@ def effect_of_scaling(groups: Mapping[str, Sequence[CampaignResults]], scale: fl
         for quantity in ("log10_sigma", "Ea_eV"):
             for factor, side in ((1.0, 0), (scale, 1)):
                 s = summarise(name, [p for sides in both for p in sides[side] if p.quantity == quantity])
-                if s.mae is not None and s.bias is not None:
+                if s.bias is not None:
                     rank = "-" if s.rank is None else f"{s.rank[0]:+.2f}"
-                    error = f"{s.mae[0]:.2f} ({s.mae[1]:.2f} to {s.mae[2]:.2f})"
+                    error = "-" if s.mae is None else f"{s.mae[0]:.2f} ({s.mae[1]:.2f} to {s.mae[2]:.2f})"
                     lines.append(f"| {quantity} | {name} | {factor:g} | {s.n} | {error} | {s.bias:+.2f} | {rank} |")
     if not lines:
         return []
