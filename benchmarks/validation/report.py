@@ -364,8 +364,8 @@ def page(
             lines += [
                 "",
                 f"{assumed} of {len(pairs)} pairs were carried to the published temperature with an *assumed* "
-                "activation energy (`assumed_ea`: one temperature was run). They test the prior as much as the "
-                "dynamics and are no validation of Ea.",
+                "activation energy (`assumed_ea`: one temperature, or several that give none). They test the prior "
+                "as much as the dynamics and are no validation of Ea.",
             ]
         lines += ["", *pairs_table(pairs), ""]
     else:
