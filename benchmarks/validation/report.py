@@ -48,6 +48,14 @@ def number(estimate: Estimate) -> str:
     return f"< {_micro(estimate.value)}" if estimate.value is not None else "refused"
 
 
+def odds_of(probability: float | None, bound: str) -> str:
+    """Return a probability in two digits; none is called certain."""
+    if probability is None:
+        return "-"
+    shown = "< 0.01" if probability < 0.005 else "> 0.99" if probability > 0.995 else f"{probability:.2f}"
+    return f"{bound} {shown}".strip()
+
+
 def _micro(value: float | None) -> str:
     return "?" if value is None else f"{float(f'{1e6 * value:.2g}'):g}"
 
@@ -104,7 +112,7 @@ def contrasts_table(told: Sequence[Told], by_id: Mapping[str, Candidate], lost: 
             ratio = "-" if t.log10_ratio is None else f"{t.log10_ratio:+.2f} ± {t.error:.2f}"
             if t.expected_ratio is not None and t.log10_ratio is not None:
                 ratio += f" (proportional: {math.log10(t.expected_ratio):+.2f})"
-            p = "-" if t.probability is None else f"{t.bound} {t.probability:.2f}".strip()
+            p = odds_of(t.probability, t.bound)
             head = f"{contrast.title}<br>" if not i else ""
             lines.append(
                 f"| {head}{t.pair[0]} / {t.pair[1]} | {contrast.known if not i else ''} | {t.temperature_K:g} | "
@@ -235,7 +243,7 @@ def side_by_side(groups: Mapping[str, Sequence[CampaignResults]]) -> list[str]:
             probability, bound, ratio, error = probability_greater(estimates, first) if i else (None, "", None, None)
             cell = f"{formula[candidate]} | {atoms} | {temperature:g}" if not i else " | | "
             change = "-" if ratio is None else f"{ratio:+.2f} ± {error:.2f}"
-            odds = "-" if probability is None else f"{bound} {probability:.2f}".strip()
+            odds = odds_of(probability, bound)
             lines.append(f"| {cell} | {name} | {number(estimates[0])} | {change} | {odds} |")
     return lines if len(lines) > 2 else ["No cell was run with two potentials at one temperature."]
 
