@@ -1,8 +1,9 @@
 """``python -m ionsieve.screening.launch SCHEDULER [options of dask worker]``: one Dask worker a visible GPU.
 
 Each worker is a process of its own with ``CUDA_VISIBLE_DEVICES`` set to its card, so that the card is ``cuda:0`` for it
-and no two workers share one. Without GPUs, ``--workers N`` workers are started. Signals are passed on; when a worker
-ends, the launcher waits for the others and ends with the worst exit code.
+and no two workers share one. Without GPUs, ``--workers N`` workers are started. Signals are passed on, once: a batch
+system may have sent them to every process of the job, and Dask's nanny takes the second for "now", with the run that
+its worker is saving. When a worker ends, the launcher waits for the others and ends with the worst exit code.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 __all__ = ["commands", "main", "serve", "visible_gpus"]
+
+OWN_S = 1.0
+"""How long a worker has to hear a signal by itself before it is passed on."""
 
 
 def visible_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
@@ -75,26 +80,44 @@ def serve(arguments: Sequence[str]) -> tuple[int, bool]:
         at = arguments.index("--workers")
         workers, gpus = int(arguments[at + 1]), []
         del arguments[at : at + 2]
-    processes = [
-        subprocess.Popen(command, env={**os.environ, **extra}) for command, extra in commands(arguments, gpus, workers)
-    ]
-    stopping = False
+    unheard = signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # inherited: it would end a nanny, which hears SIGTERM only
+    try:
+        processes = [
+            subprocess.Popen(command, env={**os.environ, **extra})
+            for command, extra in commands(arguments, gpus, workers)
+        ]
+    finally:
+        signal.signal(signal.SIGUSR1, unheard)
+    told: float | None = None
 
-    def forward(number: int, frame: object) -> None:
-        nonlocal stopping
-        stopping = True
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM if number == signal.SIGUSR1 else number)
+    def hear(number: int, frame: object) -> None:
+        nonlocal told
+        told = time.monotonic() if told is None else told
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)}
+    waiting = list(processes)
     try:
         while any(p.poll() is None for p in processes):
+            if told is not None and time.monotonic() - told > OWN_S:
+                for process in [p for p in waiting if p.poll() is None and _listens(p.pid)]:
+                    waiting.remove(process)
+                    process.send_signal(signal.SIGTERM)
             time.sleep(0.2)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    return (0 if stopping else max((abs(p.returncode) for p in processes), default=0)), stopping
+    stopped = told is not None
+    return (0 if stopped else max((abs(p.returncode) for p in processes), default=0)), stopped
+
+
+def _listens(pid: int) -> bool:
+    """Whether a process has a handler for SIGTERM: Dask's nanny has, until it is told to end."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:  # no such system, or no such process any more
+        return True
+    caught = next((line for line in status.splitlines() if line.startswith("SigCgt:")), "SigCgt: 4000")
+    return bool(int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 if __name__ == "__main__":

@@ -52,13 +52,13 @@ def at_work(worker: Any, bundle: str) -> Iterator[None]:
 
 
 def _heed(worker: Any) -> None:
-    """Hear the signals whose default is to die at once. Dask's own handlers (no nanny) and other people's stay.
+    """Hear the signals that nobody hears. Dask's own handlers (no nanny) and other people's stay.
 
     Run by the worker's loop, which most often is the main thread's: signals can be heard nowhere else.
     """
     if _HEEDED or threading.current_thread() is not threading.main_thread():
         return
-    _HEEDED.update(number for number in _SIGNALS if signal.getsignal(number) == signal.SIG_DFL)
+    _HEEDED.update(n for n in _SIGNALS if signal.getsignal(n) in (signal.SIG_DFL, signal.SIG_IGN))
 
     def handle(number: int, frame: FrameType | None) -> None:
         for heeded in _HEEDED:  # the second one does not wait

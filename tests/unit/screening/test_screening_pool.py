@@ -227,6 +227,42 @@ def test_a_signalled_worker_saves_what_it_is_at(store: Store, tmp_path: Path, mo
         cluster.close()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("all_of_them", [True, False])
+def test_a_job_whose_processes_are_signalled_saves_what_it_is_at(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, all_of_them: bool
+) -> None:
+    """Batch systems signal the first process of a job, or all of them: the launcher, the nanny and the worker."""
+    from distributed import Client
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    cluster = _Cluster(tmp_path, [])
+    request = NullBuilders(store.campaign).generate(null_subjects(store.campaign)[0])
+    begun = store.folder / "begun"
+    job = None
+    try:
+        with Client(cluster.address) as client:
+            told = f"-m ionsieve.screening.launch {cluster.address} --workers 1 --nanny --no-dashboard"
+            job = subprocess.Popen(
+                [sys.executable, *told.split(), "--local-directory", str(tmp_path)],
+                start_new_session=True,
+                stderr=subprocess.DEVNULL,
+            )
+            client.wait_for_workers(1, timeout=120)
+            pool = DaskPool(client, store.folder, f"{Path(__file__).stem}:ENDLESS")
+            pool.submit(Bundle("b", (request.to_dict(),), False, None))
+            until = time.monotonic() + 60
+            while not (begun.exists() and begun.read_text()) and time.monotonic() < until:
+                time.sleep(0.05)
+            (os.killpg if all_of_them else os.kill)(job.pid, number)
+            assert job.wait(30) == 0
+            assert (store.folder / "saved").exists()
+    finally:
+        if job is not None and job.poll() is None:
+            os.killpg(job.pid, signal.SIGKILL)
+        cluster.close()
+
+
 @pytest.mark.parametrize("stages", ["ENDLESS", "ENDLESS_BATCH"])
 def test_a_bundle_comes_back_from_a_worker_whose_own_process_is_signalled(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stages: str
