@@ -23,6 +23,7 @@ __all__ = ["at_work", "leave", "leaves"]
 
 FETCH_S = 0.5
 """How long an answer can be fetched from a worker that has nothing else to do."""
+POLL_S = 0.05
 GOODBYE_S = 20.0
 """How long a scheduler may take to let a worker go; it may be dead itself."""
 
@@ -85,10 +86,12 @@ async def leave(worker: Any, *, restart: bool) -> None:
 
     if leaves(worker):  # somebody else sees to it
         return
-    worker.status = Status.paused
-    while _UNDERWAY:
-        await asyncio.sleep(0.05)
-    await asyncio.sleep(FETCH_S)
+    begun, fetched = set(_UNDERWAY), 0.0
+    while fetched < FETCH_S:
+        if worker.status is Status.running:  # now, and whenever Dask's look at the memory ends the pause
+            worker.status = Status.paused
+        await asyncio.sleep(POLL_S)
+        fetched = 0.0 if begun & _UNDERWAY else fetched + POLL_S
     try:
         await asyncio.wait_for(worker.close_gracefully(restart=restart, reason="ionsieve-leaves"), GOODBYE_S)
     except (OSError, TimeoutError):  # the scheduler is gone: nobody misses this worker

@@ -110,7 +110,15 @@ class Retry:
 def after_slice(trouble: Trouble, seconds: float) -> Retry:
     """A slice ended and the work goes on: what killed its worker before was not this request."""
     return Retry(
-        replace(trouble, slices=trouble.slices + 1, deaths=0, seconds=trouble.seconds + seconds, fresh=False, busy=0)
+        replace(
+            trouble,
+            slices=trouble.slices + 1,
+            deaths=0,
+            orphaned=0,
+            busy=0,
+            seconds=trouble.seconds + seconds,
+            fresh=False,
+        )
     )
 
 

@@ -295,6 +295,41 @@ def test_a_bundle_comes_back_from_a_worker_whose_own_process_is_signalled(
         cluster.close()
 
 
+def test_a_leaving_worker_stays_paused_until_its_work_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dask's look at the memory ends a pause; what came in meanwhile is not waited for."""
+    import asyncio
+
+    from distributed.core import Status
+
+    from ionsieve.screening import leaving
+
+    seen: list[tuple[str, bool]] = []
+
+    class Worker:
+        status = Status.running
+
+        async def close_gracefully(self, *, restart: bool, reason: str) -> None:
+            seen.append((self.status.name, restart))
+
+    async def leaves() -> None:
+        worker = Worker()
+        leaving._UNDERWAY.add("run")
+        task = asyncio.create_task(leaving.leave(worker, restart=True))
+        for _ in range(4):
+            await asyncio.sleep(2 * leaving.POLL_S)
+            assert worker.status is Status.paused
+            worker.status = Status.running
+        leaving._UNDERWAY.add("later")
+        leaving._UNDERWAY.discard("run")
+        await asyncio.wait_for(task, 5)
+
+    try:
+        asyncio.run(leaves())
+    finally:
+        leaving._UNDERWAY.clear()
+    assert seen == [("paused", True)]
+
+
 def test_dynamics_goes_to_gpus_and_the_rest_to_cpus(store: Store, mixed: _Cluster) -> None:
     report = run_here(store, pool=lambda: open_pool(store.folder, STAGES, scheduler=mixed.address))
     assert report.exit_code == 0

@@ -51,6 +51,9 @@ def test_a_death_counts_against_the_guilty_alone() -> None:
         retry = lose(trouble, guilty=False, begun=False)
         trouble = retry.trouble
     assert "before it began" in retry.aside
+    for _ in range(3 * ORPHANED):  # jobs that end in the queue of a busy cluster, with slices done between
+        trouble = after_slice(lose(trouble, guilty=False, begun=False).trouble, 600.0).trouble
+    assert trouble.orphaned == 0
 
 
 def test_a_locked_scratch_folder_is_waited_for_and_then_set_aside() -> None:
