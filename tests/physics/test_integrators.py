@@ -282,18 +282,26 @@ def test_crystal_volume_follows_its_exact_distribution_isotropic():
     assert per_replica.mean() == pytest.approx(1.0, abs=4 * per_replica.std() / np.sqrt(192))
 
 
-def test_crystal_cell_lengths_fluctuate_independently_anisotropic():
-    """Each length: variance kT/(N k) (stiff limit; 3 % anharmonic correction), no correlation between them."""
+def test_crystal_cell_fluctuates_in_length_and_shear_anisotropic():
+    """Each length: variance kT/(N k) (stiff limit; 3 % anharmonic correction), no correlation between them.
+
+    A shear e_xy moves two rows, so its variance is half of that of a strain, kT/(2 N k a0²). The cell does not turn.
+    """
     potential = HarmonicLattice(2, 3.0, 8.0, 0.0)
     r = thermal_replicas("crescale_anisotropic", potential, 192, dt_fs=2.0, pressure_GPa=0.0)
     r.run(250)
     seen = []
-    r.run(400, 100, lambda q: seen.append((torch.linalg.norm(q.state.cells, dim=2) / 2).numpy().copy()))
-    lengths = np.concatenate(seen)
+    r.run(400, 100, lambda q: seen.append((q.state.cells / 2).numpy().copy()))
+    cells = np.concatenate(seen)
+    lengths = np.linalg.norm(cells, axis=2)
     expected = KT / (8 * potential.k)
     np.testing.assert_allclose(lengths.var(axis=0), expected, rtol=0.2)
-    off = np.corrcoef(lengths.T)[np.triu_indices(3, 1)]
+    pairs = np.triu_indices(3, 1)
+    off = np.corrcoef(lengths.T)[pairs]
     assert np.abs(off).max() < 5 / np.sqrt(192 * 2)
+    shear, turn = ((0.5 * (cells + sign * cells.transpose(0, 2, 1)))[:, *pairs] for sign in (1, -1))
+    np.testing.assert_allclose(shear.var(axis=0), 0.5 * expected, rtol=0.25)
+    assert turn.var(axis=0).max() < 0.02 * expected
 
 
 # ---------------------------------------------------------------- (d) alone or in a batch, (f) every setting counts
