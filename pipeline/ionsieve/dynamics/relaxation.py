@@ -16,6 +16,7 @@ from ionsieve.dynamics import checkpoint
 from ionsieve.dynamics.fire import Descent, Minimum, begin, fire
 from ionsieve.dynamics.jobs import structure_sha256
 from ionsieve.dynamics.settings import RelaxSettings
+from ionsieve.errors import GeometryError
 from ionsieve.potentials.base import Potential
 from ionsieve.units import GPA_PER_EV_PER_A3
 from ionsieve.verdicts import Flag, Outcome
@@ -46,7 +47,8 @@ class Relaxation:
         Against the starting cell.
     outcome
         ``completed``; ``collapsed`` when the volume changed beyond all bounds; ``not_relaxed`` when energy, forces
-        or stress are no finite numbers.
+        or stress are no finite numbers, or the potential refuses the geometry on the way; ``bad_geometry`` when it
+        refuses the start.
     flags
         ``not_converged``, ``large_volume``.
     seconds_before
@@ -83,9 +85,45 @@ def relax_many(systems: Sequence[Atoms], potential: Potential, settings: RelaxSe
         return [_relax_ase(a, potential, settings) for a in systems]
     results: list[Relaxation] = []
     for group in _groups(systems, settings.batch_atoms):
-        ends = fire(group, potential, settings)
-        results += [_judged(atoms, end, settings) for atoms, end in zip(group, ends, strict=True)]
+        try:
+            ends = fire(group, potential, settings)
+        except GeometryError:  # of one of them: each for itself
+            results += [_descend(atoms, potential, settings, begin([atoms], potential.info.device)) for atoms in group]
+        else:
+            results += [_judged(atoms, end, settings) for atoms, end in zip(group, ends, strict=True)]
     return results
+
+
+def _descend(
+    atoms: Atoms,
+    potential: Potential,
+    settings: RelaxSettings,
+    active: Descent,
+    after_step: Callable[[Descent], None] | None = None,
+) -> Relaxation:
+    """Relax one cell from where it is; a refusal of its geometry is how it ends."""
+    try:
+        (end,) = fire([atoms], potential, settings, active, after_step)
+    except GeometryError as refusal:
+        return _refused(atoms, active.step, refusal)
+    return _judged(atoms, end, settings)
+
+
+def _refused(atoms: Atoms, step: int, refusal: GeometryError) -> Relaxation:
+    clean = atoms.copy()
+    clean.calc = None
+    return Relaxation(
+        atoms=clean,
+        energy_eV=None,
+        energy_start_eV=None,
+        max_force_eV_per_A=None,
+        max_stress_GPa=None,
+        volume_change_percent=0.0,
+        steps=step,
+        outcome=Outcome.NOT_RELAXED if step else Outcome.BAD_GEOMETRY,
+        reason=f"the potential refuses the geometry after {step} steps: {refusal}",
+        flags=(),
+    )
 
 
 class _PausedError(Exception):
@@ -147,10 +185,9 @@ def relax_resumable(
             raise _PausedError
 
     try:
-        (end,) = fire([atoms], potential, settings, active, look)
+        return replace(_descend(atoms, potential, settings, active, look), seconds_before=before)
     except _PausedError:
         return None
-    return replace(_judged(atoms, end, settings), seconds_before=before)
 
 
 def _arrays(active: Descent) -> dict[str, Any]:
@@ -239,6 +276,15 @@ def judge(
 
 def _relax_ase(atoms: Atoms, potential: Potential, settings: RelaxSettings) -> Relaxation:
     """ASE's FIRE, with FrechetCellFilter where the cell relaxes too."""
+    done = [0]
+    try:
+        return _relax_with_ase(atoms, potential, settings, done)
+    except GeometryError as refusal:
+        return _refused(atoms, done[0], refusal)
+
+
+def _relax_with_ase(atoms: Atoms, potential: Potential, settings: RelaxSettings, done: list[int]) -> Relaxation:
+    """Count the steps in `done`, which outlives an exception."""
     from ase.filters import FrechetCellFilter
     from ase.optimize import FIRE
 
@@ -258,11 +304,10 @@ def _relax_ase(atoms: Atoms, potential: Potential, settings: RelaxSettings) -> R
         return force, float(abs(np.trace(stress)) / 3 if settings.keep_symmetry else np.abs(stress).max())
 
     energy_start = float(work.get_potential_energy())
-    steps = 0
     with warnings.catch_warnings(), FIRE(target, logfile=None) as optimiser:
         warnings.filterwarnings("ignore", message="logm result may be inaccurate")  # of 1e-13, from the cell filter
         for _ in optimiser.irun(fmax=1e-9, steps=settings.max_steps):
-            steps = optimiser.nsteps
+            done[0] = optimiser.nsteps
             force, stress = largest()
             collapsed = abs(work.cell.volume / atoms.cell.volume - 1) * 100 > settings.max_volume_change_percent
             converged = force <= settings.fmax_eV_per_A and (stress is None or stress <= settings.max_stress_GPa)
@@ -277,5 +322,5 @@ def _relax_ase(atoms: Atoms, potential: Potential, settings: RelaxSettings) -> R
         energy_start_eV=energy_start,
         max_force=force,
         max_stress_GPa=stress,
-        steps=steps,
+        steps=done[0],
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import RelaxSettings
+from ionsieve.errors import GeometryError
 from ionsieve.potentials.settings import PotentialSettings
 from ionsieve.records import CrystalStructure, GeneratedCandidate, PotentialIdentity, RelaxedConfiguration
 from ionsieve.stages.base import Stage, check_potential, input_key, plain, potential_preimage
@@ -77,12 +78,18 @@ def run(request: Request, store: Store, deadline_s: float | None = None) -> Rela
     soft = () if asked.name.startswith(("pair-", "ase:")) else (Flag.SOFT_POTENTIAL,)
     start = time.perf_counter()
     # the fast path must agree with the model's own calculator on this very cell before any of its numbers is kept
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", module="chgnet"
-        )  # of tensors made from tensors, at every call of its own path
-        potential, _, gate = load_checked(
-            asked, atoms, seed=int(request.key[:8], 16), stress=settings.cell_policy != "published"
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="chgnet")  # of tensors made from tensors, in its own path
+            potential, _, gate = load_checked(
+                asked, atoms, seed=int(request.key[:8], 16), stress=settings.cell_policy != "published"
+            )
+    except GeometryError as refusal:
+        return RelaxedConfiguration(
+            **common,
+            structure=configuration.structure,
+            outcome=Outcome.BAD_GEOMETRY,
+            reason=f"the potential refuses the geometry: {refusal}",
         )
     left = None if deadline_s is None else deadline_s - (time.perf_counter() - start)
     kept = store.workdir(request.key) / "relaxation.npz"

@@ -6,7 +6,7 @@ from ase.build import bulk
 
 from ionsieve.dynamics import RelaxSettings, checkpoint, relax, relax_many, relax_resumable, relaxation
 from ionsieve.dynamics.toys import FreeParticles, HarmonicLattice, lattice
-from ionsieve.errors import DataError
+from ionsieve.errors import DataError, GeometryError
 from ionsieve.potentials.pair import PairPotential
 from ionsieve.verdicts import Flag, Outcome
 
@@ -85,6 +85,33 @@ def test_what_is_not_finite_is_not_relaxed():
     r = relax(atoms, Broken(2), RelaxSettings(cell_policy="published"))
     assert r.outcome is Outcome.NOT_RELAXED
     assert r.max_force_eV_per_A is None
+
+
+@pytest.mark.parametrize("engine", ["batch", "ase"])
+@pytest.mark.parametrize(("calls", "outcome"), [(0, Outcome.BAD_GEOMETRY), (4, Outcome.NOT_RELAXED)])
+def test_a_refused_geometry_ends_its_own_relaxation_alone(tmp_path, engine, calls, outcome):
+    class Choosy(PairPotential):
+        left = calls
+
+        def evaluate(self, batch, *, stress=False):
+            if (batch.numbers == 3).any():
+                self.left -= 1
+                if self.left < 0:
+                    raise GeometryError("an atom has no neighbours")
+            return super().evaluate(batch, stress=stress)
+
+    bad = salt(1)
+    bad.numbers[:4] = 3
+    settings = TIGHT.model_copy(update={"engine": engine})
+    first, second = relax_many([salt(0), bad], Choosy("pair-ionic"), settings)
+    assert first.outcome is Outcome.COMPLETED
+    assert np.array_equal(first.atoms.positions, relax(salt(0), IONIC, settings).atoms.positions)
+    potential = Choosy("pair-ionic")
+    kept = relax_resumable(bad, potential, settings, tmp_path / "r.npz")
+    assert kept.outcome is outcome
+    assert "no neighbours" in kept.reason
+    assert (kept.steps > 0) == (calls > 0)
+    assert second.outcome in (Outcome.BAD_GEOMETRY, outcome)
 
 
 def test_at_the_minimum_nothing_moves():

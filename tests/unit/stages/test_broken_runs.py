@@ -3,10 +3,11 @@
 import pytest
 
 from ionsieve.campaign import parse_campaign
-from ionsieve.records import CandidateEstimate, Measurement, Ranking, RunRecord
+from ionsieve.errors import GeometryError
+from ionsieve.records import CandidateEstimate, Measurement, Ranking, RelaxedConfiguration, RunRecord
 from ionsieve.screening import run_campaign
 from ionsieve.store import Store
-from ionsieve.verdicts import BROKEN, Verdict
+from ionsieve.verdicts import BROKEN, Outcome, Verdict
 
 CAMPAIGN = """
 name: broken
@@ -48,3 +49,18 @@ def test_the_estimate_lists_the_temperature_and_leaves_it_out(store):
     assert "4500 K" in estimate.reason
     ((_, ranking),) = store.records("rank", Ranking)
     assert "4500 K" in ranking.rows[0].reason
+
+
+def test_a_geometry_that_the_potential_refuses_is_the_end_of_its_relaxation(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise GeometryError("two atoms lie on each other")
+
+    monkeypatch.setattr("ionsieve.potentials.parity.load_checked", refuse)
+    run_campaign(parse_campaign(CAMPAIGN), tmp_path / "run", n_workers=0, progress="quiet")
+    store = Store.open(tmp_path / "run")
+    ((_, relaxed),) = store.records("relax", RelaxedConfiguration)
+    assert relaxed.outcome is Outcome.BAD_GEOMETRY
+    assert "lie on each other" in relaxed.reason
+    ((_, ranking),) = store.records("rank", Ranking)
+    assert "lie on each other" in ranking.rows[0].reason
+    assert not list(store.records("simulate", RunRecord))
