@@ -65,7 +65,7 @@ def test_retry_wants_to_know_what(folder: Path, capsys: pytest.CaptureFixture[st
     assert run(["retry", str(folder)]) == 2
     assert "--failed" in capsys.readouterr().err
     assert run(["retry", str(folder), "--failed"]) == 0
-    assert "0 released" in capsys.readouterr().out
+    assert "nothing to release" in capsys.readouterr().out
 
 
 def test_retry_chemistry_forgets_what_followed(folder: Path) -> None:
