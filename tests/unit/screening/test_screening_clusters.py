@@ -235,7 +235,7 @@ def test_a_scheduler_without_workers_says_so(tmp_path: Path, monkeypatch: pytest
         return clients[-1]
 
     monkeypatch.setattr(clusters, "_client", client)
-    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
         place = SchedulerPlace(address=cluster.scheduler_address)
         with pytest.raises(SetupError, match="no worker"):
             clusters.open_pool(tmp_path, "a:B", profile=Profile(kind="address", scheduler=place, patience_s=0.5))
