@@ -32,10 +32,10 @@ from ionsieve.dynamics.jobs import Job, Progress, Segment, identity, plan, time_
 from ionsieve.dynamics.noise import Stream
 from ionsieve.dynamics.online import OnlineMSD, StopRule
 from ionsieve.dynamics.settings import DynamicsSettings
-from ionsieve.dynamics.start import for_method, initial_state
+from ionsieve.dynamics.start import for_method, initial_state, target
 from ionsieve.dynamics.state import MDState, Target
 from ionsieve.dynamics.summary import summarise
-from ionsieve.errors import BugError
+from ionsieve.errors import BugError, DataError
 from ionsieve.potentials.base import PotentialInfo
 from ionsieve.records.simulation import RunSummary
 from ionsieve.trajectory.h5md import Writer
@@ -152,7 +152,7 @@ class Book:
         self._opened = True
         self._new_stream()
         if not self.finished:  # frames that no checkpoint knows are made anew, the first included
-            self._open_writer().truncate_to_step(self.step - self.produce_start if begun else -1)
+            self._cut_frames(self.step - self.produce_start if begun else -1)
 
     def _new_stream(self) -> None:
         assert self.state is not None
@@ -180,6 +180,19 @@ class Book:
                 compression=None if s.compression == "none" else s.compression,
             )
         return self._writer
+
+    def _cut_frames(self, last: int) -> None:
+        """Drop the frames beyond a step of production, and see that none is missing up to there."""
+        writer = self._open_writer()
+        writer.truncate_to_step(last)
+        if last > 0 and len(writer) != last // self.stride + 1:
+            raise DataError(
+                "frames that the checkpoint counts on are lost or damaged",
+                where=str(writer.journal.path),
+                found=f"{len(writer)} whole frames",
+                expected=str(last // self.stride + 1),
+                remedy="delete the run's folder to begin it anew",
+            )
 
     # ---------------------------------------------------------------- where it stands
 
@@ -228,17 +241,7 @@ class Book:
 
     def target(self) -> Target:
         """What the present segment steers to."""
-        s = self.settings
-        return Target(
-            temperature_K=self.job.temperature_K,
-            dt_fs=self.dt_fs,
-            tau_fs=s.tau_fs,
-            friction_per_ps=s.friction_per_ps,
-            pressure_GPa=s.pressure_GPa,
-            barostat_tau_fs=s.barostat_tau_fs,
-            compressibility_per_GPa=s.compressibility_per_GPa,
-            chain_length=s.chain_length,
-        )
+        return target(self.job, self.settings)
 
     def due(self, first: int, count: int) -> NDArray[np.bool_]:
         """(count,) which of the steps ``first + 1 ... first + count`` give a frame."""
@@ -430,7 +433,7 @@ class Book:
         def work() -> None:
             save()
             if trip is not None and self._writer is not None:
-                self._writer.truncate_to_step(self.last_good - self.produce_start)
+                self._cut_frames(self.last_good - self.produce_start)
             self._publish()
 
         return work
@@ -464,7 +467,7 @@ class Book:
         elif not self._opened and job.checkpoint_path.exists():
             self.step = checkpoints.load(job.checkpoint_path, self.identity).step
         if self.finished and not job.trajectory_path.exists() and job.trajectory_path.with_suffix(".frames").exists():
-            self._open_writer()
+            self._cut_frames((self.last_good if self.trip else self.step) - self.produce_start)
             self._publish()
         state: Literal["done", "unfinished", "failed"] = "unfinished"
         if self.finished:

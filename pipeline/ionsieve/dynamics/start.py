@@ -1,4 +1,4 @@
-"""The first state of a run: velocities of Maxwell and Boltzmann from the run's own stream."""
+"""The first state of a run, its velocities from the run's own stream, and what it is steered to."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ionsieve.dynamics.jobs import Job
+from ionsieve.dynamics.jobs import Job, time_step_fs
 from ionsieve.dynamics.settings import DynamicsSettings
-from ionsieve.dynamics.state import MDState
+from ionsieve.dynamics.state import MDState, Target
 from ionsieve.rng import generator
 from ionsieve.units import BOLTZMANN_EV_PER_K, EV_PER_U_A2_PER_FS2
 
-__all__ = ["degrees_of_freedom", "for_method", "initial_state", "maxwell_boltzmann"]
+__all__ = ["degrees_of_freedom", "for_method", "initial_state", "maxwell_boltzmann", "target"]
 
 
 def degrees_of_freedom(n_atoms: int, *, keeps_momentum: bool) -> int:
@@ -74,4 +74,18 @@ def initial_state(job: Job, *, keeps_momentum: bool, settings: DynamicsSettings)
         energies=torch.full((1,), float("nan"), dtype=torch.float64),
         stresses=torch.full((1, 3, 3), float("nan"), dtype=torch.float64),
         dof=torch.tensor([float(degrees_of_freedom(n, keeps_momentum=keeps_momentum))], dtype=torch.float64),
+    )
+
+
+def target(job: Job, settings: DynamicsSettings) -> Target:
+    """Return what a run is steered to."""
+    return Target(
+        temperature_K=job.temperature_K,
+        dt_fs=time_step_fs(job, settings),
+        tau_fs=settings.tau_fs,
+        friction_per_ps=settings.friction_per_ps,
+        pressure_GPa=settings.pressure_GPa,
+        barostat_tau_fs=settings.barostat_tau_fs,
+        compressibility_per_GPa=settings.compressibility_per_GPa,
+        chain_length=settings.chain_length,
     )

@@ -8,10 +8,11 @@ import torch
 from ase.build import bulk
 
 from ionsieve.dynamics import DynamicsSettings, Job, RelaxSettings, checkpoint, relax_many, simulate, simulation
+from ionsieve.dynamics.book import Book
 from ionsieve.dynamics.engines import batch as batch_engine
 from ionsieve.dynamics.packing import Capacity
 from ionsieve.dynamics.toys import HarmonicLattice, lattice
-from ionsieve.errors import GeometryError
+from ionsieve.errors import DataError, GeometryError
 from ionsieve.potentials import memory
 from ionsieve.potentials.pair import PairPotential
 from ionsieve.systems import Batch
@@ -326,6 +327,45 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew(tmp_path, monkeypa
             simulate(jobs[1:], CRYSTAL, settings)
     assert (tmp_path / "killed" / "r" / "trajectory.frames").exists()
     simulate(jobs[1:], CRYSTAL, settings)
+    assert same_files(tmp_path / "calm", tmp_path / "killed", ["r"])
+
+
+@pytest.mark.parametrize("harm", ["a byte is wrong", "the end is missing", "the file is gone"])
+def test_frames_that_were_lost_are_not_passed_over(tmp_path, harm):
+    """The checkpoint is whole, its journal is not: a trajectory with a gap must not come of it."""
+    asked = iter(range(100))
+    assert simulate([job(tmp_path, "r")], CRYSTAL, SETTINGS, stop=lambda: next(asked) > 9)[0].steps_done == 200
+    path = tmp_path / "r" / "trajectory.frames"
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    if harm == "a byte is wrong":
+        path.write_bytes(raw)
+    elif harm == "the end is missing":
+        path.write_bytes(path.read_bytes()[:-400])
+    else:
+        path.unlink()
+    with pytest.raises(DataError, match="lost or damaged"):
+        simulate([job(tmp_path, "r")], CRYSTAL, SETTINGS)
+
+
+@pytest.mark.parametrize("engine", ["batch", "ase"])
+def test_killed_between_the_end_and_its_trajectory_a_broken_run_shows_good_frames_only(tmp_path, monkeypatch, engine):
+    """Frames beyond the last good guard point were saved, and the kill came before they were cut."""
+
+    def broken(batch, call, answer):
+        return dataclasses.replace(answer, forces=answer.forces * torch.nan) if call > limit else answer
+
+    settings = SETTINGS.model_copy(update={"engine": engine})
+    limit = 155
+    p = simulate([job(tmp_path / "calm", "r")], Faulty(CRYSTAL, broken), settings)[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(Book, "_cut_frames", lambda *_: None)
+        patch.setattr(Book, "_publish", lambda *_: None)
+        patch.setattr(Book, "drop_frames_after_last_good", lambda *_: None)
+        simulate([job(tmp_path / "killed", "r")], Faulty(CRYSTAL, broken), settings)
+    assert not (tmp_path / "killed" / "r" / "trajectory.h5").exists()
+    again = simulate([job(tmp_path / "killed", "r")], CRYSTAL, settings)[0]
+    assert (again.state, again.reason) == (p.state, p.reason)
     assert same_files(tmp_path / "calm", tmp_path / "killed", ["r"])
 
 
