@@ -91,6 +91,23 @@ def test_barriers_depend_neither_on_the_grid_nor_on_cell_and_origin(name):
         np.testing.assert_allclose(other.grid_barriers_eV, reference, atol=0.08)
 
 
+@pytest.mark.parametrize("seed", [2, 5, 11])
+def test_barriers_of_crystals_without_symmetry_depend_on_no_grid(seed):
+    rng = np.random.default_rng(seed)
+    lattice = Lattice.from_parameters(*rng.uniform(4.5, 7.0, 3), *rng.uniform(65, 115, 3))
+    places = [rng.random(3)]
+    for _ in range(2000):
+        place = rng.random(3)
+        if len(places) < 7 and all(lattice.get_distance_and_image(place, p)[0] > 2.2 for p in places):
+            places.append(place)
+    assert len(places) > 3
+    crystal = Structure(lattice, ["Na", "P", *["S"] * (len(places) - 2)], places)
+    f = read_framework(crystal, "Na", oxidation_states={"Na": 1, "P": 5, "S": -2})
+    coarse, fine = (landscape(f, ChannelSettings(bvse_spacing_A=s), path=False).barriers_eV for s in (0.22, 0.14))
+    for a, b in zip(coarse, fine, strict=True):
+        assert a == (None if b is None else pytest.approx(b, abs=3e-3))
+
+
 def test_energy_gradient_and_curvature_belong_together():
     f = framework("Na3PS4_P-421c")
     energy = SiteEnergy(f, 10.0)
