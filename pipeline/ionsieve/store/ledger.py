@@ -15,6 +15,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -209,6 +210,12 @@ class Ledger:
                 remedy="free some space (`ionsieve clean FOLDER` drops scratch), then `ionsieve resume FOLDER`",
             )
         if isinstance(error, sqlite3.OperationalError) and "unable to open" in text:
+            if self.path.exists():
+                return SetupError(
+                    "the ledger may not be opened",
+                    where=str(self.path),
+                    remedy="ask the owner of the folder for the permission to read it",
+                )
             return DataError("there is no ledger here", where=str(self.path), remedy="name the folder of a campaign")
         return DataError(
             f"the ledger cannot be read: {text}",
@@ -234,37 +241,42 @@ class Ledger:
         if not self.writable:
             raise BugError("this ledger was opened for reading", where=str(self.path))
         now = time.time()
+        with self._transaction():
+            before = self._states([r.key for r in rows])
+            for row in rows:
+                old = before.get(row.key)
+                if old is not None and row.state not in _ALLOWED[old]:
+                    raise BugError(
+                        f"a request cannot go from {old} to {row.state}",
+                        where=str(self.path),
+                        key=row.key,
+                        found=row.label,
+                    )
+            self._db.executemany(
+                _UPSERT,
+                [
+                    (
+                        *(
+                            getattr(r, c) if c not in ("state", "updated") else (str(r.state) if c == "state" else now)
+                            for c in _COLUMNS
+                        ),
+                        json.dumps(dict(r.facts), separators=(",", ":")),
+                    )
+                    for r in rows
+                ],
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written inside, or nothing of it."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                before = self._states([r.key for r in rows])
-                for row in rows:
-                    old = before.get(row.key)
-                    if old is not None and row.state not in _ALLOWED[old]:
-                        raise BugError(
-                            f"a request cannot go from {old} to {row.state}",
-                            where=str(self.path),
-                            key=row.key,
-                            found=row.label,
-                        )
-                self._db.executemany(
-                    _UPSERT,
-                    [
-                        (
-                            *(
-                                getattr(r, c)
-                                if c not in ("state", "updated")
-                                else (str(r.state) if c == "state" else now)
-                                for c in _COLUMNS
-                            ),
-                            json.dumps(dict(r.facts), separators=(",", ":")),
-                        )
-                        for r in rows
-                    ],
-                )
+                yield
                 self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # on a full disk SQLite has rolled back by itself
+                    self._db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise self._problem(error) from error
@@ -283,16 +295,8 @@ class Ledger:
         doomed = [(k,) for k in keys]
         if not doomed:
             return
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany("DELETE FROM tasks WHERE key = ?", doomed)
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise self._problem(error) from error
+        with self._transaction():
+            self._db.executemany("DELETE FROM tasks WHERE key = ?", doomed)
 
     def put_meta(self, name: str, value: Any) -> None:
         """Keep a small JSON value under a name (the state of the run, the dashboard's address)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import sqlite3
 import subprocess
@@ -395,6 +396,22 @@ def test_trouble_is_found_without_reading_the_whole_table(store: Store) -> None:
         plan = str(db.execute(f"EXPLAIN QUERY PLAN SELECT * FROM tasks WHERE {where}").fetchall())
     assert "by_trouble" in plan
     store.close()
+
+
+def test_a_full_disk_leaves_the_ledger_as_it_was_and_says_so(store: Store) -> None:
+    with store.lock:
+        store.ledger.write([Row(key="a", stage="fit")])
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((store.folder / "ledger.sqlite").stat().st_size, hard))
+        try:
+            with pytest.raises(SetupError, match="cannot be written") as caught:
+                store.ledger.write([Row(key=f"b{i}", stage="fit", reason="x" * 1000) for i in range(200)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert "free some space" in caught.value.problem.remedy
+        assert [row.key for row in store.ledger.rows()] == ["a"]
+        store.ledger.write([Row(key="c", stage="fit")])
+        assert [row.key for row in store.ledger.rows()] == ["a", "c"]
 
 
 def test_the_ledger_is_rebuilt_from_the_files(store: Store) -> None:
