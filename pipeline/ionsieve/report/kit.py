@@ -51,7 +51,7 @@ def legend(figure: Figure) -> list[tuple[str, str, int]]:
     seen: dict[str, tuple[str, str, int]] = {}
     for series in figure.series:
         if series.label:
-            kind = "hollow" if series.hollow else series.kind
+            kind = "hollow" if series.hollow and series.kind != "limit" else series.kind
             seen.setdefault(series.label, (series.label, kind, series.tone))
     return sorted(seen.values(), key=lambda entry: (entry[2] < 0, entry[2]))
 
@@ -96,6 +96,7 @@ def environment() -> Environment:
         formula_text=text.formula_text,
         number=text.number,
         signed=text.signed,
+        words=text.words,
         estimate=text.estimate_text,
         interval=_interval,
         probability=text.probability,

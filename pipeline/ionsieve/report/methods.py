@@ -88,7 +88,9 @@ def methods_view(results: CampaignResults) -> MethodsView:
         f" {settings.get('shared_model_error_decades', 0)} decades common to all candidates."
     )
     paragraphs.extend(
-        ranking.column_sources[key] for key in ("cost_class", "hazard_class") if key in ranking.column_sources
+        f"{key.replace('_', ' ').capitalize()}: {source[:1].lower()}{source[1:]}"
+        for key in ("cost_class", "hazard_class")
+        if (source := ranking.column_sources.get(key))
     )
     identities = []
     if potential:

@@ -22,6 +22,7 @@ __all__ = [
     "short_float",
     "signed",
     "target_text",
+    "words",
 ]
 
 _SUPER = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -49,7 +50,13 @@ def number(value: float | None, digits: int = 3, *, smallest: int = -3) -> str:
 
 def signed(value: float, decimals: int = 1) -> str:
     """Return a number with its sign, as ``+0.4`` or ``−2.0``."""
-    return f"{value:+.{decimals}f}".replace("-", "−")
+    rounded = round(value, decimals) or 0.0  # no minus before a zero
+    return f"{rounded:+.{decimals}f}".replace("-", "−")
+
+
+def words(key: str) -> str:
+    """Return the name of a flag or outcome as words: ``assumed_ea`` as ``assumed Ea``."""
+    return " ".join("Ea" if part == "ea" else part for part in key.split("_"))
 
 
 def target_text(value: float) -> str:

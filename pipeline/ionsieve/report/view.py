@@ -20,7 +20,7 @@ from ionsieve.report.figure import Figure
 from ionsieve.report.methods import MethodsView, methods_view
 from ionsieve.report.plots.parity import Comparison, compare
 from ionsieve.report.source import CampaignResults, Event
-from ionsieve.report.text import estimate_text, formula_text, interval_text, target_text
+from ionsieve.report.text import estimate_text, formula_text, interval_text, target_text, words
 from ionsieve.verdicts import Flag, Outcome, Severity, Verdict
 
 __all__ = ["FlagView", "ReportView", "SummaryView", "answer", "as_json", "build_view"]
@@ -49,13 +49,17 @@ class FlagView:
 class SummaryView:
     """The first screen: who wins, how far to trust it, key figures, and the candidates to make first.
 
-    `sentences` end with the ranking's own text on trust; `trust` is the same text, one sentence an entry.
+    `sentences` end with the ranking's own text on trust; `trust` is the same text, one sentence an entry. `firm` says
+    whether each leader more likely than not belongs among the first k; `rivals` are bounded candidates that are more
+    likely to than one of the leaders.
     """
 
     sentences: tuple[str, ...]
     trust: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     leaders: tuple[RankedCandidate, ...]
+    firm: bool = True
+    rivals: tuple[RankedCandidate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -214,11 +218,16 @@ def _summary(results: CampaignResults) -> SummaryView:
     hours = results.cost.get("device_hours")
     if hours:
         facts.append(("computing", f"{hours:.3g} h" if hours >= 1 else f"{60 * hours:.2g} min"))
+    leaders = tuple(ranked[: ranking.top_k])
+    weakest = min((row.probability_top_k or 0.0 for row in leaders), default=1.0)
+    rivals = [r for r in ranking.rows if r.section == "bounded" and (r.probability_top_k or 0.0) > weakest]
     return SummaryView(
         sentences=tuple(s for s in sentences if s),
         trust=tuple(re.split(r"(?<=\.) (?=[A-Z0-9])", ranking.trust)),
         facts=tuple(facts),
-        leaders=tuple(ranked[: ranking.top_k]),
+        leaders=leaders,
+        firm=weakest >= 0.5,
+        rivals=tuple(sorted(rivals, key=lambda row: -(row.probability_top_k or 0.0))),
     )
 
 
@@ -249,7 +258,7 @@ def answer(ranking: Ranking) -> list[str]:
             if high <= 1
             else f"Its first place is not certain: the errors of the simulations allow place {low} to {high}."
         )
-    doubts = [f.value.replace("_", " ") for f in best.flags if f.severity is not Severity.NOTE]
+    doubts = [words(f.value) for f in best.flags if f.severity is not Severity.NOTE]
     if doubts:
         sentences.append(f"Its number has reservations: {', '.join(doubts)}.")
     reach = []

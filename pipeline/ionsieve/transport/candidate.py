@@ -269,7 +269,8 @@ def _jumps(measurements: Sequence[Measurement]) -> str:
         return f"no jump was seen at {', '.join(f'{t:g}' for t in temperatures)} K"
     if not counted:
         return f"too few jumps at {', '.join(f'{t:g}' for t in temperatures)} K"
-    return f"too few jumps for a value, forth and back: {', '.join(f'{hops[t]} at {t:g} K' for t in temperatures)}"
+    seen = ", ".join(f"{hops[t]} at {t:g} K" for t in temperatures)
+    return f"too few jumps for a value (seen, with those that went back: {seen})"
 
 
 _Points = list[tuple[float, Estimate]]

@@ -22,6 +22,7 @@ from ionsieve.report import CampaignResults
 from ionsieve.report.candidates import candidate_view
 from ionsieve.report.exports import EXPORTS, export
 from ionsieve.report.exports.select import choose, stem
+from ionsieve.report.exports.structures import write_cif
 from ionsieve.report.exports.tables import json_schema, tables
 from ionsieve.verdicts import Outcome
 
@@ -125,6 +126,16 @@ def test_cifs_come_back_through_pymatgen_and_ase(results, tmp_path):
             assert back.cell.cellpar() == pytest.approx(original.cell.cellpar(), abs=1e-5)
             assert nearest_distances(back) == pytest.approx(nearest_distances(original), abs=2e-4)
         assert "# conductivity_S_per_cm: " in path.read_text()
+
+
+def test_labels_in_a_cif_are_unique(results, tmp_path):
+    from pymatgen.core import Structure
+
+    (one,) = choose(results, top=1)
+    named = one.structure.model_copy(update={"site_labels": tuple(f"{s}1" for s in one.structure.symbols)})
+    (path,) = write_cif(results, [replace(one, structure=named)], tmp_path)
+    labels = Structure.from_file(path).labels
+    assert len(set(labels)) == len(labels) > 1
 
 
 def nearest_distances(atoms) -> np.ndarray:

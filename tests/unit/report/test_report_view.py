@@ -13,6 +13,7 @@ from ionsieve.ranking import RankingSettings, rank
 from ionsieve.records import Estimate, Ranking
 from ionsieve.report import CampaignResults, build_view
 from ionsieve.report.figure import Axis, Figure, Reference, Series
+from ionsieve.report.kit import legend
 from ionsieve.report.literature import distance, fractions, matches, published
 from ionsieve.report.page import html
 from ionsieve.report.plots import gate_motion
@@ -27,7 +28,9 @@ from ionsieve.report.text import (
     interval_text,
     number,
     probability,
+    signed,
     target_text,
+    words,
 )
 from ionsieve.report.view import answer, as_json
 from ionsieve.testing.synthetic_campaign import synthetic_campaign
@@ -367,3 +370,40 @@ def test_a_drawing_is_well_formed_and_escaped():
 
 def test_the_ranking_record_reads_back(results):
     assert Ranking.from_json(results.ranking.to_json()) == results.ranking
+
+
+def test_leaders_are_recommended_only_when_they_are_likelier_than_not(results):
+    rows = results.ranking.rows
+    first = [r.candidate_id for r in rows if r.section == "ranked"][: results.ranking.top_k]
+    bounded = next(r.candidate_id for r in rows if r.section == "bounded")
+
+    def told(leaders: float, limit: float) -> tuple[bool, list[str], str]:
+        chance = {bounded: limit, **dict.fromkeys(first, leaders)}
+        changed = [
+            r.model_copy(update={"probability_top_k": chance.get(r.candidate_id, 0.0)})
+            if r.section in ("ranked", "bounded")
+            else r
+            for r in rows
+        ]
+        ranking = results.ranking.model_copy(update={"rows": tuple(changed)})
+        view = build_view(replace(results, ranking=ranking))
+        return view.summary.firm, [r.candidate_id for r in view.summary.rivals], html(view)
+
+    firm, rivals, page = told(0.8, 0.3)
+    assert (firm, rivals) == (True, [])
+    assert "To make first" in page
+    firm, rivals, page = told(0.3, 0.4)
+    assert (firm, rivals) == (False, [bounded])
+    assert "To make first" not in page
+    assert "Run longer before choosing" in page
+
+
+def test_the_legend_shows_a_limit_as_a_limit():
+    series = Series(kind="limit", label="neighbour: upper limit", tone=1, hollow=True, x=(1.0,), y=(1.0,))
+    figure = Figure(key="f", title="t", description="d", x=Axis("x"), y=Axis("y"), series=(series,), rows=({"a": 1},))
+    assert legend(figure) == [("neighbour: upper limit", "limit", 1)]
+
+
+def test_words_and_signs():
+    assert (words("assumed_ea"), words("two_temperatures")) == ("assumed Ea", "two temperatures")
+    assert (signed(-0.04), signed(0.04), signed(-0.06)) == ("+0.0", "+0.0", "−0.1")

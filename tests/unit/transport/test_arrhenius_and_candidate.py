@@ -296,7 +296,8 @@ def test_only_limits_bound_the_candidate():
 
 
 @pytest.mark.parametrize(
-    ("hops", "words"), [((0, 0), "no jump was seen at 600, 900 K"), ((0, 7), "forth and back: 0 at 600 K, 7 at 900 K")]
+    ("hops", "words"),
+    [((0, 0), "no jump was seen at 600, 900 K"), ((0, 7), "(seen, with those that went back: 0 at 600 K, 7 at 900 K)")],
 )
 def test_limits_say_how_often_ions_jumped(hops, words):
     runs = [

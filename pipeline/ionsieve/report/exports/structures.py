@@ -65,6 +65,7 @@ def write_cif(results: CampaignResults, chosen: Sequence[Chosen], path: Path) ->
     for one, crystal in with_structures(chosen):
         structure = crystal.to_pymatgen()
         structure.remove_oxidation_states()
+        structure.relabel_sites()  # labels of a CIF are unique; ours name the prototype's site
         head = "".join(f"# {key}: {value}\n" for key, value in provenance(results, one).items() if value is not None)
         file = path / f"{stem(one)}.cif"
         write_file(file, head + structure.to(fmt="cif"))

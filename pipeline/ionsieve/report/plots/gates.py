@@ -121,7 +121,7 @@ def gates_against_conductivity(ranking: Ranking) -> Figure | None:
     ]
     if len(rows) < 2:
         return None
-    families = sorted({r.family for r in rows})
+    families = list(dict.fromkeys(r.family for r in rows))  # the best one's first: the colours of the plots beside it
     series = []
     for tone, family in enumerate(families):
         group = [r for r in rows if r.family == family]
