@@ -104,10 +104,11 @@ def _table(status: Status) -> Any:
     progress = status.progress
     line = f"{status.ps / 1000:.4g} ns simulated"
     if progress:
+        workers = progress.get("workers", 0)
         line = f"{progress.get('settled', 0)} of {progress.get('candidates', 0)} candidates settled   {line}"
         if status.active:
             line += (
-                f" at {progress.get('steps_per_s', 0):.0f} steps/s   {progress.get('workers', 0)} workers   "
+                f" at {progress.get('steps_per_s', 0):.0f} steps/s   {workers} worker{'s' if workers != 1 else ''}   "
                 f"elapsed {readable_time(progress.get('elapsed_s'))}, "
                 f"left about {readable_time(progress.get('left_s'))}"
             )
@@ -125,10 +126,12 @@ def _table(status: Status) -> Any:
         parts.append(table)
     if status.active and status.run.get("dashboard"):
         parts.append(Text(f"dashboard {status.run['dashboard']}", style="dim"))
-    for row in status.trouble[:12]:
+    # what ended a run ends its measurement too: said once, of the earlier stage
+    trouble = list({(row.label, row.reason or row.outcome): row for row in status.trouble}.values())
+    for row in trouble[:12]:
         parts.append(Text(f"{row.stage} {row.label}: {(row.reason or row.outcome).splitlines()[0]}", style="red"))
-    if len(status.trouble) > 12:
-        parts.append(Text(f"... and {len(status.trouble) - 12} more (--json lists them)", style="red"))
+    if len(trouble) > 12:
+        parts.append(Text(f"... and {len(trouble) - 12} more (--json lists them)", style="red"))
     if status.state in ("interrupted", "cancelled") or (status.state == "waiting" and status.stages):
         parts.append(Text(f"continue with `ionsieve resume {status.folder}`", style="dim"))
     if any(str(r.state) == "quarantined" for r in status.trouble):
@@ -149,7 +152,7 @@ def _candidate(told: CandidateStatus) -> Any:
     for row in told.rows:
         table.add_row(
             row.stage,
-            row.label,
+            row.label.removeprefix(told.candidate).lstrip("-"),
             str(row.state),
             readable_time(row.seconds),
             row.device,

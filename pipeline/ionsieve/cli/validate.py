@@ -41,7 +41,9 @@ def _validate(name: str, *, timing: bool) -> int:
         candidates = check(campaign)  # what `run` would refuse shows here too
     good = [c for c in candidates if c.outcome is Outcome.COMPLETED]
     console = make_console()
-    table = Table(title=f"{campaign.name}: {len(candidates)} candidates", title_justify="left")
+    table = Table(
+        title=f"{campaign.name}: {len(candidates)} candidate{'s' if len(candidates) != 1 else ''}", title_justify="left"
+    )
     for header, justify in (
         ("candidate", "left"),
         ("compensation", "left"),
@@ -84,9 +86,10 @@ def _validate(name: str, *, timing: bool) -> int:
     )
     if timing and good:
         seconds, device = _seconds_per_atom_step(campaign, round(atom_steps / max(steps, 1)))
-        hours = seconds * atom_steps / 3600
+        work = seconds * atom_steps
+        amount = f"{work / 3600:.2g} {{}}-hours" if work >= 3600 else f"{work / 60:.2g} {{}}-minutes"
         console.print(
-            f"about {hours:.2g} {'core' if device == 'cpu' else 'device'}-hours of MD on {device} as just timed here "
+            f"about {amount.format('core' if device == 'cpu' else 'device')} of MD on {device} as just timed here "
             f"({seconds * 1e6:.0f} µs an atom and step, one system at a time); relaxation and analysis come on top",
             highlight=False,
         )

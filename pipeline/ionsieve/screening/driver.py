@@ -105,6 +105,7 @@ class Driver:
         self._bundles = 0
         self._device_s = 0.0
         self._ranking = ""
+        self._said: set[tuple[str, str]] = set()
         self._stop = ""
         self._run_id = f"{time.time_ns():x}"
 
@@ -187,6 +188,7 @@ class Driver:
         for tasks in self._flying.values():
             for task in tasks:
                 self._book.state(task, State.WAITING, self._of(task))
+        self._flying.clear()
         try:
             self._flush(force=True)
             self._book.close(self._run_id, status, self._stop)
@@ -323,7 +325,7 @@ class Driver:
         self._waiting.took(task.stage, row.seconds)
         self.progress.done(task.stage, row.state, seconds=answer.seconds, steps=row.steps, ps=row.ps)
         if row.state is State.FAILED:
-            self.progress.failed(task.label, answer.reason or answer.outcome)
+            self._say_failed(task.label, answer.reason or answer.outcome)
         if task.stage == "rank":
             self._ranking = task.key
         for parked in self._parked.pop(task.key, ()):
@@ -403,10 +405,16 @@ class Driver:
     def _set_aside(self, task: Task, why: str, *, worker: str = "", details: str = "") -> None:
         self._asked.discard(task.key)
         why = self._book.set_aside(task, why, self._trouble.pop(task.key, Trouble()), worker=worker, details=details)
-        self.progress.failed(task.label, why)
+        self._say_failed(task.label, why)
         for parked in self._parked.pop(task.key, ()):
             self._set_aside(parked, f"its input was set aside: {why}")
         self._ask(self.plan.abandon(task, why))
+
+    def _say_failed(self, label: str, why: str) -> None:
+        """Tell people once: what ended a run ends its measurement with the same words."""
+        if (label, why) not in self._said:
+            self._said.add((label, why))
+            self.progress.failed(label, why)
 
 
 @contextmanager

@@ -128,8 +128,13 @@ def read_status(folder: str | Path) -> Status:
         progress = ledger.get_meta("progress", {})
         trouble = tuple(ledger.trouble((State.QUARANTINED, State.FAILED), limit=100))
     store.close_ledger()
+    active = _active(store.folder)
+    if active is None:  # killed: what it was at waits to be resumed
+        for counts in stages.values():
+            if running := counts.pop("running", 0):
+                counts["waiting"] = counts.get("waiting", 0) + running
     ordered = {s: stages[s] for s in (*ORDER, *sorted(set(stages) - set(ORDER))) if s in stages}
-    return Status(name, store.folder, _active(store.folder), run, ordered, seconds, ps, steps, progress, trouble)
+    return Status(name, store.folder, active, run, ordered, seconds, ps, steps, progress, trouble)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,32 @@ def test_status_shows_stages_and_reasons(folder: Path, capsys: pytest.CaptureFix
     text = capsys.readouterr().out
     for word in ("finished", "simulate", "17 of 17 candidates settled", "melts every 17th above 1300 K"):
         assert word in " ".join(text.split())
+    assert " ".join(text.split()).count("c000016--c0--1400K-r0: the null campaign melts") == 1, "run and measurement"
+
+
+def test_what_a_killed_run_was_at_waits(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store.open(folder)
+    with store.lock:
+        store.ledger.write([Row(key="k", stage="simulate", candidate="c000001", state=State.RUNNING)])
+        assert run(["status", str(folder), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["stages"]["simulate"]["running"] == 1
+    store.close()
+    assert run(["status", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stages"]["simulate"] == {"done": 31, "failed": 1, "waiting": 1}
+
+
+def test_people_hear_of_a_failure_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    campaign = null_campaign(17, steps=1, temperatures_K=(1400.0,))
+    store = Store.create(tmp_path / "run", campaign)
+    run_plan(
+        store,
+        null_subjects(campaign),
+        NullBuilders(campaign),
+        pool=lambda: SerialPool(store.folder, STAGES),
+        stages=STAGES,
+        progress="plain",
+    )
+    assert capsys.readouterr().err.count("c000016--c0--1400K-r0: the null campaign melts") == 1
 
 
 def test_status_for_programs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -52,6 +78,7 @@ def test_status_tells_a_candidates_story(folder: Path, capsys: pytest.CaptureFix
     text = " ".join(capsys.readouterr().out.split())
     assert "c000016--c0--1400K-r0" in text
     assert "finished simulate" in text
+    assert "simulate c0--1200K-r0 done" in text, "the name above the table is not repeated in its rows"
     assert run(["status", str(folder), "c000061"]) == 2
     assert "did you mean 'c000016'" in capsys.readouterr().err
 
