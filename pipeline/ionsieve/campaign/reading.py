@@ -16,7 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ionsieve import __version__
 from ionsieve.campaign.model import Campaign
-from ionsieve.errors import DataError, InputError, Problem, Problems, ProblemsError, nearest
+from ionsieve.errors import DataError, InputError, Problem, Problems, ProblemsError, SetupError, nearest
 from ionsieve.generate.settings import Recipe
 from ionsieve.resources import data_folder
 
@@ -63,8 +63,13 @@ def load_campaign(path: str | Path) -> Campaign:
     file = find_campaign(path)
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(file)) from error
+    except OSError as error:
+        remedy = "ask its owner for the permission, or copy it" if isinstance(error, PermissionError) else ""
+        raise InputError(f"cannot be read: {error.strerror}", where=str(file), remedy=remedy) from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"this is no text in UTF-8: {error}", where=str(file), remedy="save it as UTF-8 in your editor"
+        ) from error
     return _absolute(parse_campaign(text, where=str(file), default_name=file.stem), file.absolute().parent)
 
 
@@ -74,18 +79,20 @@ def located(path: str | Path) -> Iterator[None]:
 
     Raises
     ------
-    ProblemsError
-        In place of an input error whose key stands in the file.
+    ProblemsError, SetupError
+        In place of an input or set-up error whose key stands in the file.
     """
     try:
         yield
-    except InputError as error:
+    except (InputError, SetupError) as error:
         file = find_campaign(path)
         tree = YAML(typ="rt", pure=True).load(file.read_text(encoding="utf-8"))
         found = getattr(error, "problems", (error.problem,))
         placed = [_placed(problem, file, tree) for problem in found]
         if placed == list(found):
             raise
+        if isinstance(error, SetupError):
+            raise SetupError(**vars(placed[0])) from error
         raise ProblemsError(placed) from error
 
 
@@ -150,7 +157,7 @@ def parse_campaign(text: str, *, where: str = "campaign", default_name: str = "c
         raise InputError(
             "a campaign is a mapping of keys to settings",
             where=where,
-            found=type(tree).__name__,
+            found=_kind(tree),
             expected="keys such as name, generate, potential, dynamics",
             remedy="`ionsieve init my.yaml` writes a commented one",
         )
@@ -270,8 +277,8 @@ def _dotted(loc: Location) -> str:
 def _explain(item: Mapping[str, Any], problems: Problems, tree: Any, where: str) -> None:
     loc: Location = item["loc"]
     place = {"where": f"{where}:{_line(tree, loc)}", "key": _dotted(loc)}
-    parent = _model_at(loc[:-1])
-    name = next((part for part in reversed(loc) if isinstance(part, str)), "")
+    depth = max((i for i, part in enumerate(loc) if isinstance(part, str)), default=0)  # not an item of a list: its key
+    parent, name = _model_at(loc[:depth]), str(loc[depth]) if loc else ""
     if item["type"] == "extra_forbidden":
         known = list(parent.model_fields) if parent else []
         close = nearest(name, known)
@@ -290,7 +297,7 @@ def _explain(item: Mapping[str, Any], problems: Problems, tree: Any, where: str)
     if item["type"] == "across_rooms":
         problems.add(item["msg"], **place, found=item["ctx"]["found"], remedy=item["ctx"]["remedy"])
         return
-    message = item["msg"].removeprefix("Value error, ")
+    message = _plainly(item) or item["msg"].removeprefix("Value error, ")
     found = repr(item["input"]) if not isinstance(item["input"], (dict, list)) else ""
     remedy = ""
     context = item.get("ctx") or {}
@@ -304,6 +311,27 @@ def _explain(item: Mapping[str, Any], problems: Problems, tree: Any, where: str)
     elif item["type"] in ("int_type", "float_type") and re.fullmatch(_NUMBER, str(item["input"]).strip()):
         remedy = f"a number stands without quotation marks: write {str(item['input']).strip()}"
     problems.add(message[:1].lower() + message[1:], **place, found=found, expected=meaning, remedy=remedy)
+
+
+def _kind(node: Any) -> str:
+    """What a YAML node is, in words."""
+    if node is None:
+        return "nothing"
+    return "a list" if isinstance(node, list) else "a group of keys" if isinstance(node, Mapping) else repr(node)
+
+
+def _plainly(item: Mapping[str, Any]) -> str:
+    """What pydantic says in words of Python, said in those of YAML; empty for what it says well."""
+    kind = str(item["type"])
+    if kind in ("tuple_type", "list_type"):
+        return "a list was expected: [a, b], or one `- a` a line"
+    if kind == "too_short" and not item["input"]:
+        return "the list is empty"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"a group of keys was expected, not {_kind(item['input'])}"
+    if kind == "string_pattern_mismatch":
+        return "this is not of the right form"
+    return ""
 
 
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"

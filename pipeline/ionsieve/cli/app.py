@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ionsieve import __version__
-from ionsieve.errors import IonsieveError
+from ionsieve.errors import IonsieveError, SetupError
 
 __all__ = ["COMMANDS", "app", "run"]
 
@@ -91,6 +91,10 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         typer.secho("interrupted; the same command continues where it stopped", fg=typer.colors.YELLOW, err=True)
         return EXIT_INTERRUPTED
+    except PermissionError as error:  # most often the folder of a colleague
+        place, remedy = str(error.filename or ""), "ask its owner for the permission, or name another folder"
+        typer.secho(str(SetupError("permission denied", where=place, remedy=remedy)), fg=typer.colors.RED, err=True)
+        return SetupError.exit_code
     except BrokenPipeError:
         sys.stderr.close()
         return 0

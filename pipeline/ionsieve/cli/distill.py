@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
         channels: Annotated[int | None, typer.Option(min=4, help="Channels of the student.")] = None,
         budget_s: Annotated[float | None, typer.Option(min=1, help="CPU seconds of training at most.")] = None,
         examine: Annotated[
-            int | None, typer.Option(min=1, help="Runs the student repeats, those with a known D first [default: all].")
+            int | None, typer.Option(min=1, help="Runs the student repeats, those with a known D first (default: all).")
         ] = None,
         long_ps: Annotated[
             float | None,

@@ -23,11 +23,11 @@ def register(app: typer.Typer) -> None:
         scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")] = None,
         cluster: Annotated[str | None, typer.Option(help="Cluster profile (see workflows/clusters).")] = None,
         workers: Annotated[
-            int | None, typer.Option(min=0, help="Local worker processes [default: the cores]; 0: in this process.")
+            int | None, typer.Option(min=0, help="Local worker processes (default: the cores); 0: in this process.")
         ] = None,
         progress: Annotated[ProgressMode, typer.Option(help="How progress is shown.")] = ProgressMode.AUTO,
         dashboard: Annotated[
-            str | None, typer.Option(help="Where Dask's dashboard listens [default: this machine only, a free port].")
+            str | None, typer.Option(help="Where Dask's dashboard listens (default: this machine only, a free port).")
         ] = None,
         report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
     ) -> None:

@@ -27,11 +27,11 @@ def register(app: typer.Typer) -> None:
     @app.command(rich_help_panel="Campaigns")
     def run(
         campaign: Annotated[str, typer.Argument(help="Campaign file, or the name of a shipped one.")],
-        out: Annotated[Path | None, typer.Option("--out", "-o", help="Results folder [default: runs/NAME].")] = None,
+        out: Annotated[Path | None, typer.Option("--out", "-o", help="Results folder (default: runs/NAME).")] = None,
         scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")] = None,
         cluster: Annotated[str | None, typer.Option(help="Cluster profile (see workflows/clusters).")] = None,
         workers: Annotated[
-            int | None, typer.Option(min=0, help="Local worker processes [default: the cores]; 0: in this process.")
+            int | None, typer.Option(min=0, help="Local worker processes (default: the cores); 0: in this process.")
         ] = None,
         progress: Annotated[ProgressMode, typer.Option(help="How progress is shown.")] = ProgressMode.AUTO,
         amend: Annotated[

@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
     def sheet(
         folder: Annotated[Path, typer.Argument(help="Results folder of a campaign, finished or running.")],
         out: Annotated[
-            Path | None, typer.Option("--out", "-o", help="Folder to write [default: FOLDER/sheets].")
+            Path | None, typer.Option("--out", "-o", help="Folder to write (default: FOLDER/sheets).")
         ] = None,
         candidate: Annotated[list[str] | None, typer.Option(help="Only this candidate; may be repeated.")] = None,
         top: Annotated[int | None, typer.Option(min=1, help="The first so many (default: the ranking's k).")] = None,

@@ -19,17 +19,18 @@ def register(app: typer.Typer) -> None:
         cluster: Annotated[
             str, typer.Option("--cluster", help="Cluster profile: a name of workflows/clusters, or a YAML file.")
         ],
-        out: Annotated[Path | None, typer.Option("--out", "-o", help="Results folder [default: runs/NAME].")] = None,
+        out: Annotated[Path | None, typer.Option("--out", "-o", help="Results folder (default: runs/NAME).")] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Print every script and submit nothing.")] = False,
     ) -> None:
         """Submit a campaign: a job that holds the scheduler, which submits the workers' jobs."""
-        from ionsieve.campaign import find_campaign, load_campaign
+        from ionsieve.campaign import find_campaign, load_campaign, located
         from ionsieve.screening.submission import submit_campaign
 
         file = find_campaign(campaign)
         asked = load_campaign(file)
         folder = out if out is not None else Path("runs") / asked.name
-        done = submit_campaign(asked, folder, cluster, source=file.read_text(encoding="utf-8"), dry_run=dry_run)
+        with located(file):
+            done = submit_campaign(asked, folder, cluster, source=file.read_text(encoding="utf-8"), dry_run=dry_run)
         if dry_run:
             for name, script in done.scripts.items():
                 typer.secho(f"# --- {name} {'-' * max(0, 60 - len(name))}", bold=True)

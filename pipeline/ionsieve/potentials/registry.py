@@ -149,9 +149,9 @@ def resolve_file(settings: PotentialSettings, card: ModelCard | None) -> tuple[P
     if not path.is_file():
         raise SetupError(
             "the model file is not there",
-            where=str(path),
             key="potential.path" if settings.path else "potential.name",
-            found=settings.name,
+            found=settings.path or settings.name,
+            expected="" if settings.path else f"its file at {path}",
             cause="foundation models are not part of any package; they are downloaded once into the cache"
             if card is not None and card.family == "mace" and settings.path is None
             else "",

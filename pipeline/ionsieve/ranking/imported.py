@@ -120,9 +120,10 @@ def read_columns(path: str | Path) -> ImportedColumns:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             "the table of your own columns cannot be read",
-            where=str(file),
-            cause=str(error),
-            remedy="check ranking.columns_csv",
+            key="ranking.columns_csv",
+            found=str(file),
+            cause=getattr(error, "strerror", None) or str(error),
+            remedy="correct the path, or leave the key out",
         ) from error
     key = next((k for k in KEYS if k in header), None)
     if key is None:

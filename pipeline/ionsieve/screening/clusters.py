@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -89,13 +90,20 @@ def choose_profile(profile: str | Path | Profile | None, scheduler: str | None) 
     Raises
     ------
     InputError
-        When profile and scheduler are both given, or the profile is wrong.
+        When profile and scheduler are both given, the profile is wrong, or the address is none.
     SetupError
         When a GPU, a certificate or the batch system's command is missing.
     """
     if scheduler is not None:
         if profile is not None:
             raise InputError("give a cluster profile or a scheduler, not both", found=f"{profile} and {scheduler}")
+        if not re.fullmatch(r"inproc://\S+|(\w+://)?[^\s/]+:\d+", scheduler):
+            raise InputError(
+                "this is no address of a scheduler",
+                key="--scheduler",
+                found=scheduler,
+                expected="host and port, for example tcp://10.0.0.1:8786",
+            )
         profile = Profile(kind="address", scheduler=SchedulerPlace(address=scheduler))
     elif profile is None:
         profile = Profile(kind="local")

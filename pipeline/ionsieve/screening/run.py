@@ -98,7 +98,7 @@ def run_campaign(
 
 
 def check(campaign: Campaign, *, here: bool = True) -> list[Candidate]:
-    """Refuse what can be seen to be wrong before anything is written: recipes, families, elements, model file, device.
+    """Refuse what is wrong before anything is written: recipes, families, elements, model file, device, shared folders.
 
     A recipe that names its composition and cannot be balanced is bad input; the same in a grid is a row of the table.
 
@@ -139,6 +139,14 @@ def check(campaign: Campaign, *, here: bool = True) -> list[Candidate]:
                 key=f"simulate.families.{name}",
                 expected=f"one of {', '.join(sorted(families))}",
                 remedy=f"did you mean {close!r}?" if close else "",
+            )
+    for number, lender in enumerate(campaign.run.share):
+        if not (Path(lender) / "store.json").is_file():
+            problems.add(
+                "there is no campaign in this folder",
+                key=f"run.share[{number}]",
+                found=lender,
+                remedy="correct the path, or leave the folder out",
             )
     for candidate in (c for c in candidates if c.candidate_id in expansion.named):
         if candidate.outcome is Outcome.NOT_NEUTRAL:
@@ -181,7 +189,7 @@ def _check_place(folder: str | Path, cluster: str | Path | None, scheduler: str 
 
     Under ``srun``, every rank but the first is a worker: it serves and ends the process.
     """
-    if cluster is None:
+    if cluster is None and scheduler is None:
         return
     from ionsieve.screening.clusters import allocation_rank, choose_profile, serve_allocation
 

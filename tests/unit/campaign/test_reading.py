@@ -190,6 +190,30 @@ def test_a_number_in_quotation_marks_is_named():
 
 
 @pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("simulate: {temperatures_K: []}", "simulate.temperatures_K: the list is empty"),
+        ("simulate: {temperatures_K: 800}", "simulate.temperatures_K = 800: a list was expected"),
+        ("simulate: {temperatures_K: [-1]}", "expected: temperatures in K"),
+        ("dynamics: [1, 2]", "dynamics: a group of keys was expected, not a list"),
+        ("potential: {device: gpu}", "potential.device = 'gpu': this is not of the right form"),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_yaml(more, said):
+    with pytest.raises(ProblemsError) as caught:
+        parse_campaign(GOOD + more)
+    assert said in str(caught.value)
+
+
+def test_a_file_in_another_encoding_says_what_to_do(tmp_path):
+    file = tmp_path / "c.yaml"
+    file.write_bytes("name: Müller".encode("latin-1"))
+    with pytest.raises(InputError, match="UTF-8") as caught:
+        load_campaign(file)
+    assert "save it as UTF-8" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("more", "line", "key", "remedy"),
     [
         ("relax:\n  cell_policy: npt\n", 6, "relax.cell_policy", "set dynamics.npt_ps"),

@@ -1,5 +1,6 @@
 """The door is light, and every command refuses bad input with a message and exit code 2."""
 
+import os
 import subprocess
 import sys
 
@@ -37,7 +38,9 @@ def test_every_command_has_help(capsys):
     assert len(names) >= len(COMMANDS)
     for name in names:
         assert run([name, "--help"]) == 0
-        assert "Usage" in capsys.readouterr().out
+        shown = capsys.readouterr().out
+        assert "Usage" in shown
+        assert " ." not in shown.replace(" ...", "")  # rich takes [words in brackets] of a help text for markup
 
 
 @pytest.mark.parametrize(
@@ -94,10 +97,17 @@ generate:
         ("{prototype: Na3OCl_Pm-3m, substitute: {Na: {Sr: 7}}}", "", "7"),
         ("{prototype: Na3OCl_Pm-3m}", "simulate: {families: {antiperovskit: {replicas: 2}}}", "'antiperovskite'"),
         ("{prototype: Na3OCl_Pm-3m}", "dynamic: {dt_fs: 2}", "did you mean 'dynamics'"),
-        ("{prototype: Na3OCl_Pm-3m}", "potential: {name: mace, path: /no/such/file.model}", "model file is not there"),
+        (
+            "{prototype: Na3OCl_Pm-3m}",
+            "potential: {name: mace, path: /no/such/file.model}",
+            "bad.yaml:6  potential.path = /no/such/file.model: the model file is not there",
+        ),
+        ("{prototype: Na3OCl_Pm-3m}", "potential: {device: cuda:7}", "bad.yaml:6  potential.device = cuda:7"),
+        ("{prototype: Na3OCl_Pm-3m}", "run: {share: [nowhere]}", "bad.yaml:6  run.share[0]"),
+        ("{prototype: Na3OCl_Pm-3m}", "ranking: {columns_csv: no.csv}", "bad.yaml:6  ranking.columns_csv"),
         ("{prototype: Na3OCl_Pm-3m}", "potential: {name: chgnet-0.3}", "did you mean 'chgnet-0.3.0'"),
     ],
-    ids=["prototype", "site", "amount", "family", "key", "model-file", "model-name"],
+    ids=["prototype", "site", "amount", "family", "key", "model-file", "device", "share", "columns", "model-name"],
 )
 def test_bad_campaigns(recipe, more, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -126,6 +136,28 @@ def test_named_compositions_that_cannot_be_run_are_bad_input(recipe, more, messa
     assert run(["run", "bad.yaml"]) == 2
     assert message in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["bad.yaml"]
+
+
+@pytest.mark.parametrize("place", [["--scheduler", "localhost"], ["--scheduler", "tcp://x"], ["--cluster", "nix"]])
+def test_a_place_that_is_none_is_refused_before_the_folder_is_made(place, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "good.yaml").write_text(CAMPAIGN.format(recipe="{prototype: Na3OCl_Pm-3m}", more=""))
+    assert run(["run", "good.yaml", *place]) == 2
+    assert place[1] in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["good.yaml"]
+
+
+def test_a_folder_that_may_not_be_read(capsys, tmp_path):
+    assert run(["status", str(tmp_path / "nowhere")]) == 2  # all that the command imports is there now
+    theirs = tmp_path / "theirs"
+    theirs.mkdir(mode=0o000)
+    me = os.geteuid()
+    os.seteuid(me or 65534)  # to root nothing is forbidden
+    try:
+        assert run(["status", str(theirs)]) == 2
+    finally:
+        os.seteuid(me)
+    assert f"{theirs}/store.json: permission denied" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("out", ["/dev/null/x", "/proc/nope/x"])
