@@ -84,7 +84,7 @@ def test_a_changed_file_has_a_changed_digest(tmp_path: Path) -> None:
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="not there") as error:
         load(PotentialSettings(name="mace", path=str(tmp_path / "gone.model")))
-    assert error.value.problem.where.endswith("gone.model")
+    assert error.value.problem.found.endswith("gone.model")
 
 
 def test_a_foundation_model_that_was_never_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
