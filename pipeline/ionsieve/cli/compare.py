@@ -36,24 +36,24 @@ def register(app: typer.Typer) -> None:
         if csv:
             typer.echo(comparison_csv(comparison), nl=False)
             return
-        from rich.console import Console
+        from rich import box
         from rich.table import Table
 
-        from ionsieve.report.text import estimate_text, interval_text
+        from ionsieve.cli.table import console, interval_of, value_of
 
-        console = Console()
-        table = Table(
-            title=f"A {comparison.name_a} ({folder_a})   B {comparison.name_b} ({folder_b})", title_justify="left"
-        )
-        for name in ("candidate", "rank A", "rank B", "σ A, S/cm", "σ B, S/cm", "decades"):
-            table.add_column(name, justify="left" if name == "candidate" else "right", overflow="fold")
+        terminal = console()
+        terminal.print(f"A {comparison.name_a} ({folder_a})   B {comparison.name_b} ({folder_b})", highlight=False)
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+        table.add_column("candidate", overflow="fold")
+        for name in ("rank A", "rank B", "σ A\nS/cm", "σ B\nS/cm", "decades\nB - A"):
+            table.add_column(name, justify="right", no_wrap=True)
         for row in comparison.rows:
             cells = [row.formula or row.candidate_id]
             cells += [str(s.rank or s.section) if s else "absent" for s in (row.a, row.b)]
             cells += [
-                f"{estimate_text(s.conductivity)} {interval_text(s.conductivity)}".strip() if s else "–"
+                f"{value_of(s.conductivity)}\n{interval_of(s.conductivity)}".strip() if s else "-"
                 for s in (row.a, row.b)
             ]
-            table.add_row(*cells, f"{row.decades:+.2f}" if row.decades is not None else "–")
-        console.print(table)
-        console.print(comparison.told, highlight=False)
+            table.add_row(*cells, f"{row.decades:+.2f}" if row.decades is not None else "-")
+        terminal.print(table)
+        terminal.print(comparison.told, highlight=False)

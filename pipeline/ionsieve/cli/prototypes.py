@@ -40,17 +40,23 @@ def register(app: typer.Typer) -> None:
 
 
 def _list(found: list[Prototype]) -> None:
-    from rich.console import Console
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=f"{len(found)} prototypes", title_justify="left")
-    table.add_column("name", no_wrap=True)
-    for column in ("formula", "family", "ion", "space group", "dopable"):
-        table.add_column(column, overflow="fold")
+    from ionsieve.cli.table import WIDE, console
+
+    out = console()
+    wide = out.width >= WIDE  # a name holds the formula and the space group: where there is room they stand alone too
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for column in ("name", "family", "ion", *(("formula", "space group") if wide else ())):
+        table.add_column(column, no_wrap=True)
+    table.add_column("dopable sites", overflow="fold")
     for p in sorted(found, key=lambda p: (p.family, p.name)):
         sites = ", ".join(d.label for d in p.dopable)
-        table.add_row(p.name, p.formula, p.family, p.mobile_ion, p.space_group.split(" (")[0], sites)
-    Console().print(table)
+        more = (p.formula, p.space_group.split(" (")[0]) if wide else ()
+        table.add_row(p.name, p.family, p.mobile_ion, *more, sites)
+    out.print(table)
+    out.print(f"{len(found)} prototypes; `ionsieve prototypes NAME` shows one", highlight=False)
 
 
 def _ion(symbol: str, charge: int) -> str:

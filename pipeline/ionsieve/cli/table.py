@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["console", "number", "print_ranking"]
+__all__ = ["console", "interval_of", "number", "print_ranking", "value_of"]
 
 #: Width of tables that go to a file or a pipe; a terminal has its own.
 FILE_WIDTH = 150
@@ -56,14 +56,16 @@ def number(value: float | None, form: str = ".1e") -> str:
     return f"{mantissa}e{int(exponent)}" if mark else mantissa
 
 
-def _value(estimate: Estimate | None, form: str = ".1e") -> str:
+def value_of(estimate: Estimate | None, form: str = ".1e") -> str:
+    """Return a value, a limit as ``< 2.7e-3``, or a dash."""
     if estimate is None or estimate.value is None:
         return "-"
     sign = "< " if estimate.kind is Verdict.UPPER_LIMIT else ""
     return sign + number(estimate.value, form)
 
 
-def _interval(estimate: Estimate | None, form: str = ".1e") -> str:
+def interval_of(estimate: Estimate | None, form: str = ".1e") -> str:
+    """Return the 68 % interval of a value; nothing for a limit."""
     if estimate is None or not estimate.is_value:
         return ""
     return f"{number(estimate.low68, form)} to {number(estimate.high68, form)}"
@@ -144,13 +146,13 @@ def _numbers(ranking: Ranking, rows: Sequence[RankedCandidate], letters: dict[Fl
     table.add_column("flags", no_wrap=True)
     for row in rows:
         cells = [
-            str(row.rank or "-"), row.formula, _value(row.conductivity), _interval(row.conductivity),
-            _value(row.activation_energy, ".2f"),
+            str(row.rank or "-"), row.formula, value_of(row.conductivity), interval_of(row.conductivity),
+            value_of(row.activation_energy, ".2f"),
         ]  # fmt: skip
         if widest:
-            cells.append(_interval(row.activation_energy, ".2f"))
+            cells.append(interval_of(row.activation_energy, ".2f"))
         if wide:
-            cells.append(_value(row.bottleneck, ".2f"))
+            cells.append(value_of(row.bottleneck, ".2f"))
             cells += [_chance(row.probability_targets.get(f"{t:g}")) for t in ranking.targets_S_per_cm]
         flags = "".join(letter for flag, letter in letters.items() if flag in row.flags and letter not in common)
         table.add_row(*cells, _chance(row.probability_top_k), flags)

@@ -144,7 +144,7 @@ def charge_of(species: str, prototype: Prototype, overrides: Mapping[str, int], 
     raise InputError(
         f"unknown species {species!r}",
         found=species,
-        expected=f"an element, or a cluster anion: {', '.join(GROUPS)}",
+        expected=f"an element of the table of ions, or a cluster anion: {', '.join(GROUPS)}",
         remedy=f"did you mean {close!r}?" if close else "",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ionsieve.campaign import Campaign
 from ionsieve.dynamics.settings import RelaxSettings
@@ -15,6 +15,9 @@ from ionsieve.records import CrystalStructure, GeneratedCandidate, PotentialIden
 from ionsieve.stages.base import Stage, check_potential, input_key, plain, potential_preimage
 from ionsieve.store import Request, Store
 from ionsieve.verdicts import Flag, Outcome
+
+if TYPE_CHECKING:
+    from ionsieve.potentials.base import Potential
 
 __all__ = ["NAME", "PHYSICS", "STAGE", "request", "run"]
 
@@ -116,9 +119,9 @@ def potential_settings(store: Store) -> PotentialSettings:
     return PotentialSettings.model_validate(store.campaign["potential"])
 
 
-def identify(potential: object) -> PotentialIdentity:
+def identify(potential: Potential) -> PotentialIdentity:
     """Return the record form of a loaded potential's identity."""
-    info = potential.info  # type: ignore[attr-defined]
+    info = potential.info
     return PotentialIdentity(
         name=info.name, sha256=info.sha256, dtype=info.dtype, device=info.device, version=info.version
     )

@@ -371,13 +371,8 @@ class Shelf:
                 continue
             for source, target in sources:
                 if not target.exists():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    part = fs.temporary(target)
-                    try:
-                        os.link(source, part)
-                    except OSError:
-                        shutil.copyfile(source, part)
-                    part.replace(target)
+                    fs.link_file(source, target, sync=False)  # the lender has flushed it; only its new name is ours
+                    fs.sync_folder(target.parent)
             path = self.record_path(stored.request.stage, key)
             fs.write_file(path, found.read_bytes())
             self._stages[hint] = stored.request.stage
