@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ionsieve.cli.run import ProgressMode
+from ionsieve.cli.run import Cluster, Dashboard, Progress, ProgressMode, Scheduler, Workers, WriteReport
 
 __all__ = ["register"]
 
@@ -20,16 +20,12 @@ def register(app: typer.Typer) -> None:
     @app.command(rich_help_panel="Campaigns")
     def resume(
         folder: Folder,
-        scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")] = None,
-        cluster: Annotated[str | None, typer.Option(help="Cluster profile (see workflows/clusters).")] = None,
-        workers: Annotated[
-            int | None, typer.Option(min=0, help="Local worker processes (default: the cores); 0: in this process.")
-        ] = None,
-        progress: Annotated[ProgressMode, typer.Option(help="How progress is shown.")] = ProgressMode.AUTO,
-        dashboard: Annotated[
-            str | None, typer.Option(help="Where Dask's dashboard listens (default: this machine only, a free port).")
-        ] = None,
-        report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
+        scheduler: Scheduler = None,
+        cluster: Cluster = None,
+        workers: Workers = None,
+        progress: Progress = ProgressMode.AUTO,
+        dashboard: Dashboard = None,
+        report: WriteReport = True,
     ) -> None:
         """Go on where a run stopped; only what is missing is computed."""
         from ionsieve.cli.results import finish

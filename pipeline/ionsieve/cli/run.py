@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["ProgressMode", "register"]
+__all__ = ["Cluster", "Dashboard", "Progress", "ProgressMode", "Scheduler", "Workers", "WriteReport", "register"]
 
 
 class ProgressMode(StrEnum):
@@ -21,6 +21,18 @@ class ProgressMode(StrEnum):
     QUIET = "quiet"
 
 
+Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")]
+Cluster = Annotated[str | None, typer.Option(help="Cluster profile (see workflows/clusters).")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Local worker processes (default: the cores); 0: in this process.")
+]
+Progress = Annotated[ProgressMode, typer.Option(help="How progress is shown.")]
+Dashboard = Annotated[
+    str | None, typer.Option(help="Where Dask's dashboard listens (default: this machine only, a free port).")
+]
+WriteReport = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
@@ -28,19 +40,15 @@ def register(app: typer.Typer) -> None:
     def run(
         campaign: Annotated[str, typer.Argument(help="Campaign file, or the name of a shipped one.")],
         out: Annotated[Path | None, typer.Option("--out", "-o", help="Results folder (default: runs/NAME).")] = None,
-        scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")] = None,
-        cluster: Annotated[str | None, typer.Option(help="Cluster profile (see workflows/clusters).")] = None,
-        workers: Annotated[
-            int | None, typer.Option(min=0, help="Local worker processes (default: the cores); 0: in this process.")
-        ] = None,
-        progress: Annotated[ProgressMode, typer.Option(help="How progress is shown.")] = ProgressMode.AUTO,
+        scheduler: Scheduler = None,
+        cluster: Cluster = None,
+        workers: Workers = None,
+        progress: Progress = ProgressMode.AUTO,
+        dashboard: Dashboard = None,
         amend: Annotated[
             bool, typer.Option("--amend", help="Put a changed campaign into its old folder; what both share is reused.")
         ] = False,
-        dashboard: Annotated[
-            str | None, typer.Option(help="Where Dask's dashboard listens [default: this machine only, a free port].")
-        ] = None,
-        report: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html at the end.")] = True,
+        report: WriteReport = True,
     ) -> None:
         """Run a campaign and print the ranked table. The same command resumes an interrupted run."""
         from ionsieve.campaign import find_campaign, load_campaign, located

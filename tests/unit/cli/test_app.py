@@ -43,6 +43,19 @@ def test_every_command_has_help(capsys):
         assert " ." not in shown.replace(" ...", "")  # rich takes [words in brackets] of a help text for markup
 
 
+def test_run_and_resume_take_the_same_options():
+    import typer
+
+    from ionsieve.cli.app import app
+
+    commands = typer.main.get_command(app).commands
+    run_, resume = (
+        {p.name for p in commands[name].params if p.name not in ("campaign", "folder")} for name in ("run", "resume")
+    )
+    assert run_ - resume == {"out", "amend"}  # a folder knows its campaign
+    assert resume <= run_
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
