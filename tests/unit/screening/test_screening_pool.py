@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from ionsieve.dynamics import stopping
 from ionsieve.errors import InputError, SetupError
 from ionsieve.screening import clusters, worker
+from ionsieve.screening import pool as pool_module
 from ionsieve.screening.clusters import check_workers, open_pool
 from ionsieve.screening.funnel import FunnelSettings
 from ionsieve.screening.pool import Bundle, DaskPool, SerialPool
@@ -538,3 +540,62 @@ def test_a_place_that_cannot_be_is_refused_before_anything_is_written(
     with pytest.raises((InputError, SetupError), match=message):
         run_campaign(campaign, tmp_path / "run", progress="quiet", **place)
     assert not (tmp_path / "run").exists()
+
+
+# -- who is given what -------------------------------------------------------------------------------------------------
+
+
+_GATE = threading.Event()
+
+
+def _hold(folder: str, requests: Sequence[Any], *, bundle: str, **told: Any) -> list[Any]:
+    _GATE.wait(60)
+    return []
+
+
+def test_a_run_goes_to_the_place_that_is_free_first_also_among_many(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind short bundles, not behind another run, where it would wait for a whole slice."""
+    from distributed import LocalCluster
+
+    n_workers, free = 24, 4
+    _GATE.clear()
+    monkeypatch.setattr(pool_module, "_on_worker", _hold)
+    clusters.configure_dask(store.folder)
+    with (
+        LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=False,
+            protocol="tcp",
+            dashboard_address="127.0.0.1:0",
+            host="127.0.0.1",
+            memory_limit=0,
+            local_directory=str(store.folder / "scratch" / "dask"),
+        ) as cluster,
+        cluster.get_client() as client,
+    ):
+        pool = DaskPool(client, store.folder, STAGES)
+
+        def send(name: str, *, device: bool) -> dict[str, list[str]]:
+            """Send a bundle; return who has what once it has been placed."""
+            pool.submit(Bundle(name, (), device=device, deadline_s=None))
+            for _ in range(600):
+                placed = {w: [k[0] for k in keys] for w, keys in client.processing().items()}
+                if any(name in names for names in placed.values()):
+                    return placed
+                time.sleep(0.05)
+            raise AssertionError(f"{name} was not placed")
+
+        try:
+            for i in range(n_workers - free):
+                send(f"simulate-{i}", device=True)
+            for i in range(2 * free):
+                send(f"measure-{i}", device=False)
+            for i in range(n_workers - free, n_workers):
+                placed = send(f"simulate-{i}", device=True)
+        finally:
+            _GATE.set()
+    runs = [[n for n in names if n.startswith("simulate")] for names in placed.values()]
+    assert [len(names) for names in runs] == [1] * n_workers, "a run stands behind another"
