@@ -323,20 +323,24 @@ def page(
             r.run.candidate_id: r.outcome
             for results in members
             for r in results.runs
-            if r.outcome is not Outcome.COMPLETED and r.run.run_id not in seen
+            if r.outcome not in (Outcome.COMPLETED, Outcome.STOPPED_EARLY) and r.run.run_id not in seen
         }
         words = [outcome_word(t) for t in told]
+        lines += [f"## Contrasts with {name}", ""]
+        if told or len(groups) == 1 or any(lost_sides(contrast, by_id, lost) for contrast in CONTRASTS):
+            lines += [
+                f"Of {len(CONTRASTS)} contrasts {len({t.contrast.title for t in told})} were run, giving {len(told)} "
+                f"comparisons: {words.count('confirmed')} confirmed, {words.count('contradicted')} contradicted, "
+                f"{sum(w.startswith('undecided') for w in words)} undecided. Confirmed and contradicted mean odds of "
+                "nine to one and better. D is compared at the temperature of the runs, where nothing is extrapolated; "
+                "several runs of one side are averaged. `<` is an upper limit (95 %), `~` an indication.",
+                "",
+                *contrasts_table(told, by_id, lost),
+                "",
+            ]
+        else:
+            lines += ["No contrast was run with it.", ""]
         lines += [
-            f"## Contrasts with {name}",
-            "",
-            f"Of {len(CONTRASTS)} contrasts {len({t.contrast.title for t in told})} were run, giving {len(told)} "
-            f"comparisons: {words.count('confirmed')} confirmed, {words.count('contradicted')} contradicted, "
-            f"{sum(w.startswith('undecided') for w in words)} undecided. Confirmed and contradicted mean odds of nine "
-            "to one and better. D is compared at the temperature of the runs, where nothing is extrapolated; several "
-            "runs of one side are averaged. `<` is an upper limit (95 %), `~` an indication.",
-            "",
-            *contrasts_table(told, by_id, lost),
-            "",
             f"## Runs with {name}",
             "",
             *runs_table(
