@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ionsieve.channels.framework import Framework
+from ionsieve.channels.gate_kinds import clusters
 from ionsieve.channels.network import Spheres
 from ionsieve.geometry.cells import minimum_image
 from ionsieve.records.channels import Bottleneck
@@ -21,6 +22,7 @@ __all__ = ["find_bottlenecks", "polygon_area_A2"]
 _SAME_PLACE_A = 0.15
 _TIE_A = 2e-3
 _SAME_RADIUS_A = 0.005
+_SAME_AREA_A2 = 0.05
 _NARROWING_A = 0.02  # less narrow than this against both cavities, it is a cut through one cavity
 
 
@@ -56,25 +58,39 @@ def find_bottlenecks(framework: Framework, found: Spheres) -> tuple[Bottleneck, 
     )
     rows = rows[np.argsort(net.edge_radius[rows], kind="stable")]
     taken = np.zeros(len(rows), dtype=bool)
-    groups: dict[tuple[tuple[str, ...], int, int], list[Bottleneck]] = {}
+    groups: dict[tuple[str, ...], list[Bottleneck]] = {}
+    inverse = np.linalg.inv(cell)
     for k, row in enumerate(rows):
         if taken[k]:
             continue
         shift = minimum_image(net.window[rows] - net.window[row], cell)
         together = (np.einsum("ij,ij->i", shift, shift) < _SAME_PLACE_A**2) & ~taken
         taken |= together
-        corners: dict[tuple[int, tuple[float, ...]], NDArray[np.float64]] = {}
-        for other in rows[together]:
-            places = framework.positions[net.window_atoms[other]] + net.window_images[other] @ cell
-            moved = places - net.window[other] + minimum_image(net.window[other] - net.window[row], cell)
-            for atom, place in zip(net.window_atoms[other], moved, strict=True):
-                corners[int(atom), tuple(np.round(place, 1) + 0.0)] = place
-        names = tuple(sorted(framework.names[atom] for atom, _ in corners))
+        corners: dict[tuple[int, ...], NDArray[np.float64]] = {}
+        for other, near in zip(rows[together], shift[together], strict=True):
+            home = np.round((near - (net.window[other] - net.window[row])) @ inverse).astype(np.int64)
+            for atom, image in zip(net.window_atoms[other], net.window_images[other] + home, strict=True):
+                corners[int(atom), *image.tolist()] = framework.positions[atom] + image @ cell
+        names = tuple(sorted(framework.names[atom] for atom, *_ in corners))
         area = polygon_area_A2(np.array(list(corners.values())))
-        radius = float(net.edge_radius[row])
         x, y, z = net.window[row]
-        groups.setdefault((names, round(radius / _SAME_RADIUS_A), round(area / 0.05)), []).append(
-            Bottleneck(radius_A=radius, position_A=(float(x), float(y), float(z)), atoms=names, area_A2=area)
+        groups.setdefault(names, []).append(
+            Bottleneck(
+                radius_A=float(net.edge_radius[row]),
+                position_A=(float(x), float(y), float(z)),
+                atoms=names,
+                area_A2=area,
+            )
         )
-    merged = [members[0].model_copy(update={"multiplicity": len(members)}) for members in groups.values()]
+    merged = [bottleneck for members in groups.values() for bottleneck in _equal(members)]
     return tuple(sorted(merged, key=lambda b: (round(b.radius_A, 3), b.atoms)))
+
+
+def _equal(members: list[Bottleneck]) -> list[Bottleneck]:
+    """One bottleneck for each radius and area among those of equal atoms, with how many there are of it."""
+    radius = clusters(np.array([b.radius_A for b in members]), _SAME_RADIUS_A)
+    area = clusters(np.array([b.area_A2 for b in members]), _SAME_AREA_A2)
+    groups: dict[tuple[int, int], list[Bottleneck]] = {}
+    for b, *key in zip(members, radius.tolist(), area.tolist(), strict=True):
+        groups.setdefault((key[0], key[1]), []).append(b)
+    return [same[0].model_copy(update={"multiplicity": len(same)}) for same in groups.values()]

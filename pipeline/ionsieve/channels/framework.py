@@ -198,7 +198,7 @@ def read_framework(
         labels = list(mobile_site_labels or ())
         if labels and len(labels) != len(sites):
             raise InputError(f"{len(labels)} labels for {len(sites)} mobile sites", key="mobile_site_labels")
-        labels = labels or [mobile] * len(sites)
+        sites, labels = merge_sites(sites, labels or [mobile] * len(sites), rows.cell)
     free = free_sites(sites, positions, rows.cell)
     sites, labels = sites[free], [label for label, keep in zip(labels, free, strict=True) if keep]
     symbols = [max(rows.species[i], key=rows.species[i].__getitem__) for i in frame]

@@ -17,7 +17,7 @@ from ionsieve.records.channels import Gate, GatelessJump
 if TYPE_CHECKING:
     from ionsieve.channels.gates import GateSet
 
-__all__ = ["SAME_RADIUS_A", "gateless_jumps", "name_kinds", "static_gates"]
+__all__ = ["SAME_RADIUS_A", "clusters", "gateless_jumps", "name_kinds", "static_gates"]
 
 #: free radii nearer than this are one
 SAME_RADIUS_A = 0.02
@@ -25,7 +25,7 @@ _LENGTH_GAP_A = 0.12
 _FRACTION_GAP = 0.04
 
 
-def _clusters(values: NDArray[np.float64], gap: float) -> NDArray[np.int64]:
+def clusters(values: NDArray[np.float64], gap: float) -> NDArray[np.int64]:
     """Label values on a line: a new cluster begins where the step to the next exceeds `gap`; numbered from below."""
     order = np.argsort(values, kind="stable")
     label = np.empty(len(values), dtype=np.int64)
@@ -65,12 +65,12 @@ def name_kinds(
     names = np.empty(count, dtype=object)
     for couple in sorted(set(ends)):
         of_couple = np.array([g for g in range(count) if ends[g] == couple])
-        length_class = _clusters(length[of_couple], _LENGTH_GAP_A)
+        length_class = clusters(length[of_couple], _LENGTH_GAP_A)
         several = length_class.max() > 0
         for c in range(int(length_class.max()) + 1):
             members = of_couple[length_class == c]
             name = "-".join(couple) + (f" {length[members].mean():.1f} Å" if several else "")
-            where = _clusters(place[members], _FRACTION_GAP)
+            where = clusters(place[members], _FRACTION_GAP)
             for w in range(int(where.max()) + 1):
                 here = members[where == w]
                 several_kinds = len({elements[g] for g in here}) > 1
@@ -93,7 +93,7 @@ def static_gates(gates: GateSet, percolating: NDArray[np.bool_] | None = None) -
     out: list[Gate] = []
     for (_, kind, names), members in groups.items():
         rows = np.array(members)
-        same = _clusters(gates.free_radius[rows], SAME_RADIUS_A)
+        same = clusters(gates.free_radius[rows], SAME_RADIUS_A)
         for c in range(int(same.max()) + 1):
             group = rows[same == c]
             first = int(group[0])
@@ -141,7 +141,7 @@ def gateless_jumps(gates: GateSet, percolating: NDArray[np.bool_], *, min_length
     out = []
     for (on_way, short, ends), members in groups.items():
         lengths = gates.jumps.lengths[np.array(members)]
-        same = _clusters(lengths, _LENGTH_GAP_A)
+        same = clusters(lengths, _LENGTH_GAP_A)
         for c in range(int(same.max()) + 1):
             why = (
                 f"nearer than {min_length_A:g} Å (min_jump_length_A): two positions in one cavity"

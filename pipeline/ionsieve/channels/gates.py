@@ -8,7 +8,9 @@ no true window but some face keeps the narrowest face; a jump that crosses no fa
 A window in which a site itself lies is named only where it is the narrowest of the jump.
 
 Neighbouring sites: no third site lies in the sphere on the jump as diameter (Gabriel graph), so that a jump is a
-single step.
+single step. A third site counts only when it is nearer to both ends than these are to each other. Every jump left out
+is thus replaced by shorter ones, and whatever sites within reach are joined by, they stay joined by: positions of a
+split site, a fraction of an ångström apart, do not take each other's jumps away.
 
 In NaZr2(PO4)3 this gives the two triangles of O between Na1 and Na2, on both sides of Na3; in anti-perovskites the
 triangle of one O and two X; in Na3PS4 a triangle of S.
@@ -39,6 +41,7 @@ _BULGE_A = 0.3
 _BENDS = 8
 _END_MARGIN = 0.02  # of the path: a window through a site belongs to the jumps on both sides of it
 _GABRIEL_MARGIN = 0.02  # on |ij|²: right angles count as a detour
+_SHORTER = 2e-3  # on |ij|²: by so much both halves of a detour are shorter than the jump that it replaces
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,9 @@ def _jumps_within(sites: NDArray[np.float64], cell: NDArray[np.float64], reach: 
         dot = vectors @ vectors.T
         square = distance**2
         inside = 2.0 * square[None, :] - 2.0 * dot <= _GABRIEL_MARGIN * square[:, None]
+        # both halves of a detour are shorter than the jump itself: twins beside its end take no jump from each other
+        longer = np.maximum(square[None, :], square[:, None] + square[None, :] - 2.0 * dot)
+        inside &= longer < (1.0 - _SHORTER) * square[:, None]
         np.fill_diagonal(inside, False)
         direct = ~np.any(inside, axis=1)
         for row, length in zip(rows[direct], distance[direct], strict=True):

@@ -1,5 +1,7 @@
 """Gates between named sites: the constructions that each family is known for."""
 
+import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,8 @@ from pymatgen.io.cif import CifParser
 
 from ionsieve.channels import ChannelSettings, clearance, describe, find_gates, judge, read_framework
 from ionsieve.channels.bottlenecks import polygon_area_A2
-from ionsieve.channels.gates import find_jumps
+from ionsieve.channels.gates import find_jumps, percolating_jumps
+from ionsieve.channels.percolation import percolate
 from ionsieve.generate import prototypes
 from ionsieve.verdicts import Flag, Outcome
 
@@ -179,6 +182,42 @@ def test_jumps_of_a_square_of_sites_leave_out_the_diagonals():
     assert len(jumps.lengths) == 8
 
 
+@pytest.mark.parametrize("name", ["Na2Zn2TeO6_P6322", "Na1.67Mg0.67Al10.33O17_R-3m", "Na3OCl_Pm-3m"])
+def test_split_sites_do_not_close_a_conductor(name):
+    """Every site doubled across its jumps, by a thermal amplitude: each twin once took the jumps of the other."""
+    whole = channels(name).framework
+    limit = percolating_jumps(find_gates(whole), len(whole.sites))[0]
+    for apart in ((0, 0, 0.03), (0, 0, 0.06), (0, 0, 0.1), (0, 0, 0.2), (0.04, -0.1, 0.05)):
+        sites = np.concatenate([whole.sites + apart, whole.sites - apart])
+        split = dataclasses.replace(whole, sites=sites, labels=whole.labels * 2)
+        assert percolating_jumps(find_gates(split), len(sites))[0] == pytest.approx(limit, abs=0.03)
+
+
+def test_what_is_left_out_of_the_jumps_is_replaced_by_shorter_ones():
+    """Random sites, twins among them: what is joined within reach by any steps is joined by the jumps."""
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        sites = rng.uniform(0, 9, (12, 3))
+        sites = np.concatenate([sites, sites + rng.normal(0, 0.06, sites.shape)])
+        jumps = find_jumps(sites, np.eye(3) * 9.0, max_length_A=4.5)
+        reach = max(4.5, jumps.lengths.max())
+        apart = sites[None] - sites[:, None]
+        vectors = apart[..., None, :] + 9.0 * np.array(list(itertools.product((-1, 0, 1), repeat=3)))
+        pairs = np.argwhere(np.linalg.norm(vectors, axis=-1) < reach)
+        pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+        shifts = np.array(list(itertools.product((-1, 0, 1), repeat=3)))[pairs[:, 2]]
+        every = percolate(24, pairs[:, :2], shifts, np.ones(len(pairs)))
+        kept = percolate(24, jumps.sites, jumps.images, np.ones(len(jumps.sites)))
+        assert [m.tolist() for m in kept.members] == [m.tolist() for m in every.members]
+
+
+def test_a_site_given_twice_is_one():
+    crystal = Structure(Lattice.cubic(5.6), ["Na", "Cl"], [[0] * 3, [0.5] * 3])
+    once, twice = (describe(crystal, "Na", mobile_sites_A=[[0, 0, 0]] * n).limiting_gate_A for n in (1, 2))
+    assert once == pytest.approx(2.150, abs=1e-3)
+    assert twice == once
+
+
 def test_jumps_reach_farther_when_the_sites_are_far_apart():
     jumps = find_jumps(np.array([[0.0, 0, 0]]), np.eye(3) * 6.5, max_length_A=5.0)
     np.testing.assert_allclose(jumps.lengths, 6.5)
@@ -202,6 +241,17 @@ def test_spinel_has_one_kind_of_bottleneck():
     (only,) = channels("MgSc2Se4_Fd-3m").bottlenecks
     assert only.atoms == ("Se1", "Se1", "Se1")
     assert only.multiplicity == 32
+
+
+@pytest.mark.parametrize("origin", [0.0, 0.13, 0.487, -0.2051])
+@pytest.mark.parametrize("a", [4.0, 4.1, 4.5])
+def test_equal_squares_are_one_bottleneck_of_four_corners_whatever_the_cell(a, origin):
+    crystal = Structure(Lattice.cubic(a), ["Na", "Cl"], [[0] * 3, [0.5] * 3])
+    crystal.translate_sites([0, 1], [origin, 2 * origin, -origin], to_unit_cell=False)
+    (window,) = describe(crystal, "Na", oxidation_states={"Na": 1, "Cl": -1}).bottlenecks
+    assert window.atoms == ("Cl",) * 4
+    assert window.area_A2 == pytest.approx(a * a)
+    assert window.multiplicity == 3
 
 
 def test_polygon_area_of_a_shuffled_hexagon():
