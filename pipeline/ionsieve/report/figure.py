@@ -28,7 +28,8 @@ class Series:
     ----------
     kind
         ``points`` with error bars, ``interval`` (the bars alone), ``line``, ``thick`` (a line that stands out),
-        ``band`` (between `y_low` and `y_high`) or ``limit`` (arrows that point down from `y`).
+        ``band`` (between `y_low` and `y_high`) or ``limit`` (arrows that point down from `y`, or left from `x` where y
+        names categories).
     tone
         Colour 0-7, or -1 for a muted grey.
     names

@@ -105,7 +105,7 @@ def _fill(axes: Any, figure: Figure) -> None:
                 fontsize=7,
             )
     for series in figure.series:
-        _draw(axes, series)
+        _draw(axes, series, "<" if figure.y.categories else "v")
     if any(s.label for s in figure.series):
         axes.legend(fontsize=7, frameon=False)
     if figure.second_axis:
@@ -116,7 +116,7 @@ def _fill(axes: Any, figure: Figure) -> None:
         top.set_xlabel(figure.second_label)
 
 
-def _draw(axes: Any, series: Series) -> None:
+def _draw(axes: Any, series: Series, limit: str) -> None:
     colour = _MUTED if series.tone < 0 else _COLOURS[series.tone % len(_COLOURS)]
     label = series.label or None
     if series.kind == "band":
@@ -125,7 +125,14 @@ def _draw(axes: Any, series: Series) -> None:
         axes.plot(series.x, series.y, color=colour, linewidth=1.3 if series.kind == "line" else 3.2, label=label)
     elif series.kind == "limit":
         axes.plot(
-            series.x, series.y, color=colour, linestyle="none", marker="v", markersize=5, fillstyle="none", label=label
+            series.x,
+            series.y,
+            color=colour,
+            linestyle="none",
+            marker=limit,
+            markersize=5,
+            fillstyle="none",
+            label=label,
         )
     else:
         errors: dict[str, Any] = {}

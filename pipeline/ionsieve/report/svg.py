@@ -131,10 +131,12 @@ def _series(series: Series, x: Scale, y: Scale) -> list[str]:
         if series.kind == "interval":
             continue
         if series.kind == "limit":
-            parts.append(
-                f'<path class="limit {tone}" d="M{a - 6:.1f} {b:.1f}h12M{a:.1f} {b:.1f}v16m-4 -5l4 5l4'
-                f' -5">{title}</path>'
+            arrow = (
+                f"M{a:.1f} {b - 6:.1f}v12M{a:.1f} {b:.1f}h-16m5 -4l-5 4l5 4"
+                if y.axis.categories
+                else f"M{a - 6:.1f} {b:.1f}h12M{a:.1f} {b:.1f}v16m-4 -5l4 5l4 -5"
             )
+            parts.append(f'<path class="limit {tone}" d="{arrow}">{title}</path>')
         else:
             kind = "dot hollow" if series.hollow else "dot"
             parts.append(f'<circle class="{kind} {tone}" cx="{a:.1f}" cy="{b:.1f}" r="4">{title}</circle>')

@@ -16,7 +16,7 @@ from ionsieve.report.figure import Axis, Figure, Reference, Series
 from ionsieve.report.kit import legend
 from ionsieve.report.literature import distance, fractions, matches, published
 from ionsieve.report.page import html
-from ionsieve.report.plots import gate_motion
+from ionsieve.report.plots import forest, gate_motion
 from ionsieve.report.plots.arrhenius import factor_of, fit_line
 from ionsieve.report.plots.parity import compare
 from ionsieve.report.scales import Scale, extent
@@ -70,6 +70,18 @@ def test_the_forest_says_what_the_ranking_says(view, results):
     assert [row["candidate_id"] for row in figure.rows] == [r.candidate_id for r in ranked]
     assert figure.series[1].x == tuple(r.conductivity.value for r in ranked)
     assert figure.series[0].x_low == tuple(r.conductivity.low95 for r in ranked)
+
+
+def test_the_forest_draws_limits_below_what_is_ranked(results):
+    ranked = [r for r in results.ranking.rows if r.section == "ranked"][:3]
+    bounded = [r for r in results.ranking.rows if r.conductivity.kind is Verdict.UPPER_LIMIT][:4]
+    assert bounded
+    figure = forest(results.ranking.model_copy(update={"rows": (*ranked, *bounded)}))
+    assert [row["upper_limit"] for row in figure.rows] == [False] * 3 + [True] * len(bounded)
+    arrows = figure.series[2]
+    assert arrows.kind == "limit"
+    assert arrows.x == tuple(r.conductivity.value for r in bounded)
+    assert "h-16" in draw(figure), "the arrow of a limit points to lower conductivities"
 
 
 def test_a_campaign_with_limits_only_says_so_and_draws_them(results):
