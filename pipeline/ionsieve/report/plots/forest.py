@@ -11,7 +11,7 @@ __all__ = ["forest"]
 
 
 def forest(ranking: Ranking, *, most: int = 15) -> Figure | None:
-    """Return conductivities of the first `most` ranked candidates as a forest plot; limits below, where room is left."""
+    """Return the first `most` ranked candidates as a forest plot; below, where room is left, limits."""
     ranked = [row for row in ranking.rows if row.section == "ranked"]
     rows = ranked[:most]
     if not rows:
