@@ -216,7 +216,7 @@ _FAMILIES = ("mace", "chgnet", "sevennet")
 
 def unknown_name(name: str, known: Sequence[str]) -> InputError:
     """Return the error for a model name that nobody knows."""
-    close = nearest(name, [*known, *_FAMILIES])
+    close = nearest(name, known) or nearest(name, _FAMILIES)
     return InputError(
         "no model of this name is known",
         key="potential.name",

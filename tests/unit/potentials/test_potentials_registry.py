@@ -258,6 +258,7 @@ def test_the_ase_door_refuses_what_is_no_calculator(module: str, name: str, erro
         ({"name": "pair-lj", "committee": ("a", "b")}, "has no file"),
         ({"name": "mace"}, "needs the path of a model file"),
         ({"name": "maec"}, "did you mean 'mace"),
+        ({"name": "chgnet-9"}, "did you mean 'chgnet-0.3.0'"),  # rather than chgnet, which wants a path
     ],
 )
 def test_settings_that_contradict_the_model_are_refused_at_both_doors(settings: dict[str, Any], words: str) -> None:
