@@ -2,8 +2,10 @@
 
 A cavity is a vertex of the free-space network whose clearance reaches a fraction of the ion's radius. Vertices of one
 cavity (nearer than `merge_A`) are one, at the widest; a cavity near a symmetry element is put onto it where it is
-nearly as wide there; cavities that are symmetry copies are one row with their multiplicity; cavities on known mobile
-sites are named after them. The rows can be pasted under ``mobile_sites`` of a prototype's YAML.
+nearly as wide there, and else is split over the copies around it, of which one ion can have one; cavities that are
+symmetry copies are one row with their multiplicity; cavities on known mobile sites are named after them. The symmetry
+is that of framework and known sites together: where an ion is missing, the empty place is no copy of the full ones. The
+rows can be pasted under ``mobile_sites`` of a prototype's YAML.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
 from ionsieve.channels.framework import Framework
 from ionsieve.channels.network import Network, build_network, clearance
@@ -20,7 +24,8 @@ from ionsieve.geometry.cells import minimum_image
 
 __all__ = ["Interstitial", "find_interstitials"]
 
-_WIDE_ENOUGH = 0.9  # of the cavity's clearance must be left on the symmetry element
+_WIDE_ENOUGH = 0.85  # of the cavity's clearance must be left on the symmetry element
+_NO_WIDER = 1.05  # a point wider than this belongs to another cavity
 _SAME_SPOT_A = 0.05
 
 
@@ -38,6 +43,8 @@ class Interstitial:
         Clearance at its centre, Å; `ratio` is that over the ion's radius.
     nearest_site_A
         Distance to the nearest known mobile site, Å; infinite without any.
+    split
+        How many of the positions belong to one cavity, which holds one ion: 1 but beside a symmetry element.
     """
 
     label: str
@@ -47,9 +54,18 @@ class Interstitial:
     radius: float
     ratio: float
     nearest_site_A: float
+    split: int = 1
+
+    @property
+    def cavities(self) -> int:
+        """How many cavities of this kind the cell holds."""
+        return len(self.positions) // self.split
 
     def as_mobile_site(self) -> dict[str, Any]:
         """Return the row for ``mobile_sites`` of a prototype's YAML."""
+        note = f"cavity, free radius {self.radius:.2f} A, {self.nearest_site_A:.2f} A from the next site"
+        if self.split > 1:
+            note += f"; one ion for every {self.split} positions"
         return {
             "label": self.label,
             "wyckoff": None,
@@ -57,7 +73,7 @@ class Interstitial:
             "occupancy": 0.0,
             "xyz": [round(float(x), 4) for x in self.fractional],
             "kind": "interstitial, empty here",
-            "note": f"cavity, free radius {self.radius:.2f} A, {self.nearest_site_A:.2f} A from the next site",
+            "note": note,
         }
 
 
@@ -86,7 +102,7 @@ def find_interstitials(
     include_known
         Also return the cavities of known sites.
     symprec_A
-        Tolerance of the framework's symmetry, Å.
+        Tolerance of the symmetry of framework and known sites, Å.
     """
     cell = framework.cell
     net = network or build_network(framework.positions, cell, framework.radii, probe_A=min_ratio * framework.ion_radius)
@@ -107,9 +123,9 @@ def find_interstitials(
         todo = [n for n in todo if n not in members]
         centre, radius = _centred(net.nodes[first], float(net.node_radius[first]), copies, framework, merge_A)
         spots = _distinct(_orbit(centre, rotations, translations, cell), cell)
-        near = [_distances(framework.sites, spot, cell) for spot in spots] if len(framework.sites) else []
-        nearest = min((float(d.min()) for d in near), default=float("inf"))
-        on_site = framework.labels[int(np.argmin(near[0]))] if near and float(near[0].min()) < known_A else ""
+        near = np.array([_distances(framework.sites, spot, cell) for spot in spots])  # (spots, sites)
+        nearest = float(near.min()) if near.size else float("inf")
+        on_site = framework.labels[int(near.argmin()) % near.shape[1]] if nearest < known_A else ""
         if on_site and not include_known:
             continue
         fractional = _plainest(spots @ inverse)
@@ -122,6 +138,7 @@ def find_interstitials(
                 radius=radius,
                 ratio=radius / framework.ion_radius,
                 nearest_site_A=nearest,
+                split=_together(spots, cell, merge_A),
             )
         )
     return tuple(out)
@@ -143,10 +160,16 @@ def _centred(
 ) -> tuple[NDArray[np.float64], float]:
     """Move a cavity near a symmetry element onto it where it is nearly as wide there; also its clearance there."""
     away = minimum_image(copies - point, framework.cell)
-    own = away[np.linalg.norm(away, axis=1) < merge_A]
-    middle = point + own.mean(axis=0)
-    there = float(clearance(middle, framework.positions, framework.cell, framework.radii)[0])
-    return (middle, there) if there >= _WIDE_ENOUGH * radius else (point, radius)
+    reach = np.linalg.norm(away, axis=1)
+    for limit in (2 * merge_A, merge_A):  # copies on both sides of the element, each within `merge_A` of it
+        step = away[reach < limit].mean(axis=0)
+        distance = np.linalg.norm(away[reach < limit] - step, axis=1)
+        if distance.max() > merge_A or np.ptp(distance) > _SAME_SPOT_A:
+            continue  # not all copies around one element
+        there = float(clearance(point + step, framework.positions, framework.cell, framework.radii)[0])
+        if _WIDE_ENOUGH * radius <= there <= _NO_WIDER * radius:
+            return point + step, there
+    return point, radius
 
 
 def _plainest(fractional: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -167,12 +190,19 @@ def _distinct(points: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray
     return np.array(kept)
 
 
+def _together(spots: NDArray[np.float64], cell: NDArray[np.float64], merge_A: float) -> int:
+    """How many symmetry copies (K, 3) lie in one cavity: linked by distances below `merge_A`."""
+    apart = np.linalg.norm(minimum_image(spots[:, None] - spots[None, :], cell), axis=-1)
+    count, _ = connected_components(csr_array(apart < merge_A), directed=False)
+    return len(spots) // int(count)
+
+
 def _distances(points: ArrayLike, spot: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.linalg.norm(minimum_image(np.asarray(points) - spot, cell), axis=-1))
 
 
 def _symmetry(framework: Framework, symprec: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rotations (O, 3, 3) on fractional columns and translations (O, 3) of the framework."""
+    """Rotations (O, 3, 3) on fractional columns and translations (O, 3) of the framework with its known sites."""
     import spglib
 
     kinds: dict[tuple[str, float], int] = {}
@@ -180,8 +210,21 @@ def _symmetry(framework: Framework, symprec: float) -> tuple[NDArray[np.float64]
         kinds.setdefault((s, round(float(c), 3)), len(kinds) + 1)
         for s, c in zip(framework.symbols, framework.charges, strict=True)
     ]
-    fractional = framework.positions @ np.linalg.inv(framework.cell)
-    found: Any = spglib.get_symmetry((framework.cell, fractional, numbers), symprec=symprec)
+    inverse = np.linalg.inv(framework.cell)
+    found: Any = spglib.get_symmetry((framework.cell, framework.positions @ inverse, numbers), symprec=symprec)
     if found is None:
         return np.eye(3)[None], np.zeros((1, 3))
-    return np.asarray(found["rotations"], dtype=np.float64), np.asarray(found["translations"], dtype=np.float64)
+    rotations = np.asarray(found["rotations"], dtype=np.float64)
+    translations = np.asarray(found["translations"], dtype=np.float64)
+    if len(framework.sites) == 0:
+        return rotations, translations
+    # not by spglib: sites may be nearer to each other than it allows atoms to be
+    sites = framework.sites @ inverse
+    keeps = [
+        all(
+            _distances(framework.sites, image, framework.cell).min() < 2 * symprec
+            for image in (sites @ r.T + t) @ framework.cell
+        )
+        for r, t in zip(rotations, translations, strict=True)
+    ]
+    return rotations[keeps], translations[keeps]

@@ -90,8 +90,9 @@ def show_cavities(cavities: Any, *, err: bool) -> None:
         typer.echo("no cavity beside the known sites reaches 0.8 of the ion's radius", err=err)
     for c in cavities[:_MAX_ROWS]:
         x, y, z = c.fractional
+        split = f", each over {c.split} positions," if c.split > 1 else ""
         typer.echo(
-            f"cavity {c.label}: {len(c.positions)} a cell at ({x:.3f}, {y:.3f}, {z:.3f}), free radius "
+            f"cavity {c.label}: {c.cavities} a cell{split} at ({x:.3f}, {y:.3f}, {z:.3f}), free radius "
             f"{c.radius:.2f} Å ({c.ratio:.2f} of the ion), {c.nearest_site_A:.2f} Å from the next known site",
             err=err,
         )
