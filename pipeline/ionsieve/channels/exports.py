@@ -153,7 +153,8 @@ def probability_density(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the probability density of the mobile ions in the mean cell, 1/Å³, and that cell.
 
-    The integral over the cell is the number of mobile ions.
+    A voxel is centred on its grid point at fractional i/nx, j/ny, k/nz, where `cube` draws it. The integral over the cell
+    is the number of mobile ions.
 
     Parameters
     ----------
@@ -166,7 +167,7 @@ def probability_density(
     mean = h.mean(axis=0)
     shape = np.maximum(np.ceil(np.linalg.norm(mean, axis=1) / spacing_A), 1).astype(np.int64)
     fractional = np.einsum("fmi,fij->fmj", x, np.linalg.inv(h)) % 1.0
-    index = np.minimum((fractional * shape).astype(np.int64), shape - 1).reshape(-1, 3)
+    index = (np.round(fractional * shape).astype(np.int64) % shape).reshape(-1, 3)
     counts = np.bincount(
         np.ravel_multi_index((index[:, 0], index[:, 1], index[:, 2]), tuple(shape)), minlength=int(shape.prod())
     )

@@ -178,6 +178,17 @@ def test_density_integrates_to_the_number_of_ions():
     assert density.sum() * abs(np.linalg.det(mean)) / density.size == pytest.approx(3)
 
 
+def test_density_lies_where_the_ions_are():
+    rng = np.random.default_rng(1)
+    positions = rng.normal([5.1, 4.9, 5.0], 0.3, (20_000, 1, 3))
+    density, mean = exports.probability_density(positions, 10.0 * np.eye(3), [0])
+    text = exports.cube(density, mean, [11], [[0, 0, 0]])
+    data, atoms = read_cube_data(io.StringIO(text))
+    grid = [np.arange(n) / n * length for n, length in zip(data.shape, atoms.cell.lengths(), strict=True)]
+    centre = [(data.sum(axis=tuple({0, 1, 2} - {a})) * grid[a]).sum() / data.sum() for a in range(3)]
+    np.testing.assert_allclose(centre, [5.1, 4.9, 5.0], atol=0.01)
+
+
 def test_gate_table(nasicon):
     rows = list(csv.DictReader(io.StringIO(exports.gate_table(nasicon.gates))))
     assert len(rows) == len(nasicon.gates)
