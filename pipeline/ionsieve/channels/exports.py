@@ -153,8 +153,8 @@ def probability_density(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the probability density of the mobile ions in the mean cell, 1/Å³, and that cell.
 
-    A voxel is centred on its grid point at fractional i/nx, j/ny, k/nz, where `cube` draws it. The integral over the cell
-    is the number of mobile ions.
+    A voxel is centred on its grid point at fractional i/nx, j/ny, k/nz, where `cube` draws it. The integral over the
+    cell is the number of mobile ions.
 
     Parameters
     ----------

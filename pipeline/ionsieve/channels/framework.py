@@ -33,8 +33,9 @@ __all__ = ["Framework", "Reading", "read_framework"]
 
 #: two atoms nearer than this are one atom written twice (H-H of a disordered hydride apart)
 OVERLAP_A = 0.5
-#: an empty layer thicker than this makes the cell a slab or a molecule in a box
-VACUUM_A = 10.0
+#: an empty layer thicker than this makes the cell a slab or a molecule in a box: layered crystals leave 4 Å and less
+#: between planes of atoms (3.2 Å at most in the prototype library)
+VACUUM_A = 6.0
 
 
 @dataclass(frozen=True)
@@ -195,6 +196,14 @@ def read_framework(
         sites, labels = merge_sites(sites, labels, rows.cell)
     else:
         sites = np.asarray(mobile_sites_A, dtype=np.float64).reshape(-1, 3)
+        if not np.isfinite(sites).all():
+            raise InputError(
+                "mobile sites hold NaN or infinity",
+                key="mobile_sites_A",
+                where=f"site {int(np.argmin(np.isfinite(sites).all(axis=1)))}",
+                expected="Cartesian Å",
+                remedy="give every site three numbers",
+            )
         labels = list(mobile_site_labels or ())
         if labels and len(labels) != len(sites):
             raise InputError(f"{len(labels)} labels for {len(sites)} mobile sites", key="mobile_site_labels")

@@ -67,7 +67,7 @@ def gates_along(positions: Any, cells: Any, gates: GateSet) -> GateSeries:
     Raises
     ------
     InputError
-        When the number of atoms differs from that of the structure.
+        When the number of atoms differs from that of the structure, or a frame holds NaN or infinity.
     """
     xp = array_namespace(positions)
     where = device(positions)
@@ -77,6 +77,15 @@ def gates_along(positions: Any, cells: Any, gates: GateSet) -> GateSeries:
             f"the trajectory has {atoms} atoms, the gates were found in a structure of {len(gates.reference)}",
             key="positions",
             remedy="find the gates in a frame of this trajectory",
+        )
+    finite = xp.all(xp.isfinite(positions), axis=(1, 2))
+    if not bool(xp.all(finite)):
+        raise InputError(
+            "positions hold NaN or infinity",
+            key="positions",
+            where=f"frame {int(xp.argmin(xp.astype(finite, xp.int8)))}",
+            cause="a run that blew up, or a damaged file",
+            remedy="take the frames before it",
         )
     count = len(gates)
     if frames == 0 or count == 0:

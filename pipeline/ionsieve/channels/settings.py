@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from ionsieve.errors import nearest
 from ionsieve.records.base import Frozen
 
 __all__ = ["ChannelSettings"]
@@ -64,3 +66,45 @@ class ChannelSettings(Frozen):
         description="a gate is open when its free radius reaches this fraction of the ion's radius: ions are soft, "
         "and good conductors pass static gates of 0.6 to 1.1 of their Shannon radius",
     )
+
+    @field_validator("radius_overrides_A")
+    @classmethod
+    def _known_ions(cls, value: dict[str, float]) -> dict[str, float]:
+        for key, radius in value.items():
+            if not _is_ion(key):
+                close = _meant(key)
+                raise ValueError(
+                    f"{key!r} is neither an element nor an ion, such as O or O-2"
+                    + (f"; did you mean {close}?" if close else "")
+                )
+            if radius < 0:
+                raise ValueError(f"the radius of {key} is {radius:g}; give Å, zero or more")
+        return value
+
+
+def _symbols() -> dict[str, str]:
+    """Return the elements' names and their symbols."""
+    from ase.data import atomic_names, chemical_symbols
+
+    return {str(n): str(s) for n, s in zip(atomic_names[1:], chemical_symbols[1:], strict=True)}
+
+
+def _is_ion(key: str) -> bool:
+    found = re.fullmatch(r"([A-Z][a-z]?)([+-][0-9.]+)?", key)
+    return bool(
+        found and found[1] in (*_symbols().values(), "D") and (found[2] is None or f"{float(found[2]):+g}" == found[2])
+    )
+
+
+def _meant(key: str) -> str | None:
+    """Return the key that was probably meant: ``O-2`` for ``O2-``, ``O-1`` for ``O-``, ``O`` for ``Oxygen``."""
+    charge = re.fullmatch(r"([A-Za-z]{1,2})(?:([+-]?)([0-9.]*)|([0-9.]*)([+-]?))", key)
+    names = _symbols()
+    if charge and charge[1].capitalize() in names.values():
+        sign, size = charge[2] or charge[5], charge[3] or charge[4] or "1"
+        try:
+            return f"{charge[1].capitalize()}{float(sign + size):+g}" if sign else charge[1].capitalize()
+        except ValueError:
+            return charge[1].capitalize()
+    close = nearest(key, [*names, *names.values()])
+    return names.get(close, close) if close else None

@@ -9,7 +9,7 @@ import typer
 
 from ionsieve.cli.channels_output import show, show_cavities, show_motion, show_sieve, write
 from ionsieve.cli.targets import check_target
-from ionsieve.errors import InputError
+from ionsieve.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from ionsieve.channels import Channels, ChannelSettings
@@ -47,9 +47,9 @@ def register(app: typer.Typer) -> None:
         min_jump: Annotated[
             float, typer.Option(min=0.0, help="Sites nearer than this, Å, are positions in one cavity: no gate.")
         ] = 0.9,
-        start: Annotated[int, typer.Option(help="First frame of a trajectory.")] = 0,
+        start: Annotated[int, typer.Option(min=0, help="First frame of a trajectory.")] = 0,
         stop: Annotated[int | None, typer.Option(help="End before this frame.")] = None,
-        stride: Annotated[int, typer.Option(help="Take every n-th frame.")] = 1,
+        stride: Annotated[int, typer.Option(min=1, help="Take every n-th frame.")] = 1,
         format: Annotated[
             str | None, typer.Option(help="ASE's name of the format, if the file name does not tell.")
         ] = None,
@@ -77,12 +77,13 @@ def register(app: typer.Typer) -> None:
             "unwrapped": unwrapped,
         }
         structure, trajectory, given, frame = _load(source, mobile, reading)
+        states = _charges(charges, structure, mobile)
         if sites is not None:
             given = _sites_of(sites, mobile, _cell_of(structure))
         found = describe(
             structure,
             mobile,
-            oxidation_states=_charges(charges) or None,
+            oxidation_states=states or None,
             mobile_sites_A=given[0] if given else None,
             mobile_site_labels=given[1] if given else None,
             settings=settings,
@@ -152,17 +153,49 @@ def register(app: typer.Typer) -> None:
         return 3 if refused else 0
 
 
-def _charges(text: str) -> dict[str, float]:
-    out = {}
+def _charges(text: str, structure: Any, mobile: str) -> dict[str, float]:
+    """Read ``Na=1,Cl=-1``; elements that are not in the structure are refused."""
+    import math
+
+    from ionsieve.channels.rows import as_rows
+
+    out: dict[str, float] = {}
+    if not text.strip():
+        return out
+    known = sorted({e for site in as_rows(structure).species for e in site} | {mobile})
     for part in filter(None, (p.strip() for p in text.split(","))):
-        element, _, value = part.partition("=")
+        element, _, value = (word.strip() for word in part.partition("="))
         try:
-            out[element.strip()] = float(value)
+            out[element] = float(value)
         except ValueError:
+            out[element] = math.nan
+        if not math.isfinite(out[element]):
             raise InputError(
                 "not an oxidation state", key="--charges", found=part, expected="Element=number, for example Zr=4"
-            ) from None
+            )
+        if element not in known:
+            close = nearest(element, known)
+            raise InputError(
+                f"the structure holds no {element}",
+                key="--charges",
+                found=part,
+                expected=f"one of {', '.join(known)}",
+                remedy=f"did you mean {close}?" if close else "leave it out",
+            )
     return out
+
+
+def _refuse_frames(reading: dict[str, Any], source: str) -> None:
+    """Refuse options for trajectories where the source is a single structure."""
+    default = {"start": 0, "stop": None, "stride": 1}
+    given = [f"--{name}" for name, value in reading.items() if (value or None) != (default.get(name) or None)]
+    if given:
+        raise InputError(
+            "a single structure has no frames to choose and no format to name",
+            key=", ".join(given),
+            where=source,
+            remedy=f"leave out {', '.join(given)}, or name a trajectory",
+        )
 
 
 def _load(source: str, mobile: str, reading: dict[str, Any]) -> tuple[Any, Any, Any, int | None]:
@@ -182,6 +215,7 @@ def _load(source: str, mobile: str, reading: dict[str, Any]) -> tuple[Any, Any, 
         from ionsieve.generate import prototypes
 
         prototype = prototypes.load(source)
+        _refuse_frames(reading, source)
         if prototype.mobile_ion != mobile:
             raise InputError(
                 f"the mobile ion of {source} is {prototype.mobile_ion}", key="--mobile", found=mobile,
@@ -191,6 +225,7 @@ def _load(source: str, mobile: str, reading: dict[str, Any]) -> tuple[Any, Any, 
     if path.is_dir() and not (path / "metadata.json").exists():  # ASE's bundles are folders
         raise InputError("a folder, not a structure or trajectory", where=source, remedy="name a file in it")
     if path.suffix.lower() == ".cif":
+        _refuse_frames(reading, source)
         return _read_structure(path), None, None, None
     from ionsieve.trajectory.foreign import read_any
 
@@ -199,6 +234,15 @@ def _load(source: str, mobile: str, reading: dict[str, Any]) -> tuple[Any, Any, 
     import numpy as np
     from ase import Atoms
 
+    finite = np.isfinite(frames.positions).all(axis=(1, 2)) & np.isfinite(frames.cells).all(axis=(1, 2))
+    if not finite.all():
+        at = int(np.argmin(finite)) * reading["stride"] + reading["start"]
+        raise InputError(
+            "positions or cell hold NaN or infinity",
+            where=f"{source}, frame {at}",
+            cause="a run that blew up, or a damaged file",
+            remedy=f"end before it: --stop {at}" if at > reading["start"] else f"begin after it: --start {at + 1}",
+        )
     periodic: Any = True
     if path.suffix.lower() not in (".h5", ".h5md", ".hdf5") and reading["topology"] is None:
         periodic = ase.io.read(path, index=0, format=reading["format"]).pbc

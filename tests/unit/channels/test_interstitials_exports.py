@@ -405,6 +405,41 @@ def test_command_refuses_a_file_where_the_folder_should_be(app, tmp_path):
     assert (tmp_path / "taken").read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(["--charges", "Na=1,Zr=4"], "holds no Zr"), (["--charges", "Na=nan"], "not an oxidation state"),
+     (["--start", "5"], "--start"), (["--stop", "3", "--stride", "2"], "--stop, --stride")],
+)  # fmt: skip
+@pytest.mark.parametrize("source", ["Na3OCl_Pm-3m", str(path_of("Na3OCl_Pm-3m"))])
+def test_command_refuses_options_that_would_be_ignored(app, source, options, told):
+    result = CliRunner().invoke(app, ["channels", source, "--mobile", "Na", *options])
+    assert isinstance(result.exception, InputError)
+    assert told in str(result.exception)
+
+
+def test_command_names_the_frame_that_is_no_number(app, tmp_path):
+    atoms = Structure.from_file(path_of("Na3OCl_Pm-3m")).to_ase_atoms()
+    atoms.info.clear()
+    frames = [atoms.copy() for _ in range(4)]
+    frames[2].positions[atoms.symbols == "Na"] = np.nan
+    ase_write(tmp_path / "run.extxyz", frames)
+    result = CliRunner().invoke(app, ["channels", str(tmp_path / "run.extxyz"), "--mobile", "Na"])
+    assert isinstance(result.exception, InputError)
+    assert "frame 2" in str(result.exception)
+    assert "--stop 2" in str(result.exception)
+    whole = CliRunner().invoke(app, ["channels", str(tmp_path / "run.extxyz"), "--mobile", "Na", "--stop", "2"])
+    assert whole.exit_code == 0, whole.output
+
+
+def test_gates_along_names_the_frame_that_is_no_number(nasicon):
+    gates = nasicon.gate_set
+    positions = np.repeat(gates.reference[None], 3, axis=0)
+    positions[1, 5] = np.nan
+    with pytest.raises(InputError, match="NaN") as caught:
+        gates_along(positions, gates.cell, gates)
+    assert caught.value.problem.where == "frame 1"
+
+
 def test_command_refuses_the_wrong_ion(app):
     result = CliRunner().invoke(app, ["channels", "Na3OCl_Pm-3m", "--mobile", "Li"])
     assert isinstance(result.exception, InputError)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
+from pydantic import ValidationError
 from pymatgen.core import Lattice, Structure
 
 from ionsieve.channels import ChannelSettings, describe, read_framework
@@ -150,6 +151,36 @@ class TestBadInput:
         with pytest.raises(InputError, match="slab") as caught:
             describe(thick, "Na")
         assert "Å" in caught.value.problem.found
+
+    @pytest.mark.parametrize("vacuum_A", [6.5, 9.0])
+    def test_slab_of_thin_vacuum(self, vacuum_A):
+        layers = Structure(
+            Lattice.orthorhombic(4, 4, 2.8 + vacuum_A),
+            ["Na+", "Cl-", "Cl-", "Na+"],
+            np.array([[0, 0, 0], [2, 2, 0], [0, 0, 2.8], [2, 2, 2.8]]),
+            coords_are_cartesian=True,
+        )
+        with pytest.raises(InputError, match="slab"):
+            describe(layers, "Na")
+
+    @pytest.mark.parametrize(
+        ("overrides", "told"),
+        [({"O2-": 1.3}, "O-2"), ({"Oxygen": 1.3}, "mean O"), ({"zr": 0.7}, "mean Zr"), ({"O": -1.0}, "zero or more"),
+         ({"Cl": float("nan")}, "finite"), ({"Xx": 1.0}, "neither an element")],
+    )  # fmt: skip
+    def test_radius_overrides_that_would_do_nothing_or_harm(self, overrides, told):
+        with pytest.raises(ValidationError, match=told):
+            ChannelSettings(radius_overrides_A=overrides)
+
+    def test_radius_overrides_by_element_and_by_ion(self):
+        overrides = {"Cl-1": 1.7, "Na": 0.9, "Ti+3.5": 0.6, "H": 0.0}
+        assert ChannelSettings(radius_overrides_A=overrides).radius_overrides_A == overrides
+        assert read_framework(salt(), "Na", settings=ChannelSettings(radius_overrides_A=overrides)).radii.max() == 1.7
+
+    def test_mobile_sites_that_are_no_numbers(self):
+        with pytest.raises(InputError, match="mobile sites hold NaN") as caught:
+            describe(salt(), "Na", mobile_sites_A=[[0, 0, 0], [0, 0, float("nan")]])
+        assert caught.value.problem.where == "site 1"
 
     def test_open_boundary(self):
         atoms = salt().to_ase_atoms()
