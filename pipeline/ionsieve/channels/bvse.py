@@ -17,7 +17,7 @@ predict.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from ionsieve.channels.settings import ChannelSettings
 from ionsieve.channels.site_energy import SiteEnergy
 from ionsieve.errors import InputError
 
-__all__ = ["Landscape", "landscape", "missing_pairs"]
+__all__ = ["Landscape", "landscape", "missing_pairs", "with_way"]
 
 _HIGHEST_EV = 10.0  # a barrier above it counts as none
 
@@ -51,8 +51,9 @@ class Landscape:
         The same from the grid's points alone, as codes give them that have no more than a grid: up to some 0.05 eV off
         at 0.2 Å.
     path_A
-        (K, 3) Å, a way from the lowest point of the widest region to its own image just above the grid's 1D barrier;
-        empty when nothing percolates.
+        (K, 3) Å, the shortest way over the grid's points from the lowest point of the widest region to its own image
+        that nowhere rises above the grid's 1D barrier; empty when nothing percolates. Its highest point is a point of
+        the grid, so it lies at that barrier and not at `barriers_eV`.
     """
 
     energy_eV: NDArray[np.float64]
@@ -97,9 +98,15 @@ def landscape(framework: Framework, settings: ChannelSettings | None = None, *, 
     field = energy.on_grid((nx, ny, nz))
     basins = watershed(field, limit=_HIGHEST_EV)
     on_grid = levels_between(basins)
-    way = np.empty((0, 3))
-    if path and on_grid[0] is not None:
-        indices = grid_path(field, on_grid[0] + 1e-6)
-        if indices is not None:
-            way = (indices / np.array(field.shape)) @ cell
-    return Landscape(field, cell, barriers_between_points(energy, field, basins, on_grid), on_grid, way)
+    barriers = barriers_between_points(energy, field, basins, on_grid)
+    found = Landscape(field, cell, barriers, on_grid, np.empty((0, 3)))
+    return with_way(found) if path else found
+
+
+def with_way(found: Landscape) -> Landscape:
+    """Return a landscape that was made without its way (`path_A`) with it."""
+    level = found.grid_barriers_eV[0]
+    indices = None if level is None else grid_path(found.energy_eV, level + 1e-6)
+    if indices is None:
+        return found
+    return replace(found, path_A=(indices / np.array(found.energy_eV.shape)) @ found.cell)

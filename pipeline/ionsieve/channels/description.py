@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
+    from ionsieve.channels.bvse import Landscape
     from ionsieve.records.structure import CrystalStructure
 
 __all__ = ["Channels", "describe"]
@@ -29,7 +30,8 @@ __all__ = ["Channels", "describe"]
 class Channels:
     """Static geometry of the channels of one structure; the fields are those of `StaticDescriptors`.
 
-    `framework`, `spheres` and `gate_set` are the objects behind the numbers, for exports and for gates in motion.
+    `framework`, `spheres`, `gate_set` and `landscape` (None where the barriers are; without its way: `bvse.with_way`)
+    are the objects behind the numbers, for exports and for gates in motion.
     `percolation_radius_A` is 0 in dimensions in which nothing percolates. `limiting_gate_A` is the free radius
     of the narrowest gate on the widest way through the crystal over named sites; None when no such way is known,
     infinite when one meets no gate (all its jumps stay in one cavity: open).
@@ -53,6 +55,7 @@ class Channels:
     framework: Framework
     spheres: Spheres
     gate_set: GateSet
+    landscape: Landscape | None = None
 
     def record(
         self,
@@ -106,12 +109,12 @@ def describe(
     found = spheres(framework.positions, framework.cell, framework.radii)
     gates = find_gates(framework, settings)
     limit, on_way = percolating_jumps(gates, len(framework.sites))
-    barriers = None
+    field = None
     if settings.bvse or settings.max_bvse_barrier_eV is not None:
         from ionsieve.channels.bvse import landscape, missing_pairs
 
         if not missing_pairs(framework):
-            barriers = landscape(framework, settings, path=False).barriers_eV
+            field = landscape(framework, settings, path=False)
     radius = tuple(max(r, 0.0) if r is not None else 0.0 for r in found.radii)
     axis = tuple(max(r, 0.0) if r is not None else 0.0 for r in found.axis_radii)
     tolerance = 5e-3
@@ -127,10 +130,11 @@ def describe(
         gateless=gateless_jumps(gates, on_way, min_length_A=settings.min_jump_length_A),
         bottlenecks=find_bottlenecks(framework, found),
         limiting_gate_A=limit,
-        bvse_barriers_eV=barriers,
+        bvse_barriers_eV=None if field is None else field.barriers_eV,
         radii_A=framework.radius_table,
         ion_radius_A=framework.ion_radius,
         framework=framework,
         spheres=found,
         gate_set=gates,
+        landscape=field,
     )

@@ -5,7 +5,7 @@ file                content                                            read by
 ==================  =================================================  =======================
 network.cif         framework, mobile sites, cavities (He), windows (Ne)  VESTA, any CIF reader
 network.xyz         the same with radius and kind per point (extxyz)   OVITO, ASE
-bvse_path.xyz       the easiest way through the site energy (extxyz)  OVITO, ASE
+bvse_path.xyz       a way through the site energy at the grid's barrier  OVITO, ASE
 *.cube              a scalar field on the cell                         VESTA, OVITO, ASE, VMD
 gates.csv           one row per kind of gate                           any table program
 bottlenecks.csv     every bottleneck on the percolating paths          any table program
@@ -105,10 +105,11 @@ def network_xyz(channels: Channels, *, min_radius_A: float = 0.3) -> str:
 
 
 def path_xyz(framework: Framework, landscape: Landscape) -> str:
-    """Return the way through the site energy as extended XYZ: framework, and the mobile ion at every step of the way.
+    """Return a way through the site energy as extended XYZ: framework, and the mobile ion at every step of the way.
 
-    Columns: kind (framework, path) and site energy above the minimum, eV (0 for the framework). The way runs on beyond
-    the cell, to the image of its start.
+    Columns: kind (framework, path) and site energy above the lowest point, eV (0 for the framework). The way runs on
+    beyond the cell, to the image of its start. It is the shortest over the grid's points at the grid's barrier, which
+    is that of its highest point; both barriers, the grid's and that between stationary points, are in the header.
     """
     shape = np.array(landscape.energy_eV.shape)
     index = np.round(landscape.path_A @ np.linalg.inv(landscape.cell) * shape).astype(np.int64) % shape
@@ -117,6 +118,8 @@ def path_xyz(framework: Framework, landscape: Landscape) -> str:
     rows += [(framework.mobile, x, "path", float(e)) for x, e in zip(landscape.path_A, above, strict=True)]
     lattice = " ".join(f"{v:.8f}" for v in landscape.cell.ravel())
     header = f'Lattice="{lattice}" Properties=species:S:1:pos:R:3:kind:S:1:site_energy_eV:R:1 pbc="T T T"'
+    for name, barrier in (("grid_barrier_eV", landscape.grid_barriers_eV[0]), ("barrier_eV", landscape.barriers_eV[0])):
+        header += "" if barrier is None else f" {name}={barrier:.4f}"
     body = [f"{s} {x[0]:.6f} {x[1]:.6f} {x[2]:.6f} {kind} {e:.4f}" for s, x, kind, e in rows]
     return "\n".join([str(len(rows)), header, *body]) + "\n"
 

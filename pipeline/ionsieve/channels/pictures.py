@@ -107,7 +107,7 @@ def draw_motion(series: GateSeries, gates: GateSet, *, open_ratio: float = 0.75,
 def draw_landscape(landscape: Landscape, *, axis: int | None = None, index: int | None = None, axes: Any = None) -> Any:
     """Draw a cut through the site energy, eV above the minimum and at most 3, at one grid plane, in its true shape.
 
-    Default: the plane through the lowest point across that lattice vector along which the easiest way moves least. The
+    Default: the plane through the lowest point across that lattice vector along which the way through moves least. The
     points of the way, folded into the cell, are drawn over it as seen along the plane's normal.
     """
     ax = _axes(axes, (5.6, 4.4))
@@ -133,7 +133,8 @@ def draw_landscape(landscape: Landscape, *, axis: int | None = None, index: int 
     ax.set_aspect("equal")
     name = "abc"
     ax.set_title(
-        f"cut at {name[axis]} = {index / energy.shape[axis]:.2f}" + ("; dots: the easiest way" if len(way) else ""),
+        f"cut at {name[axis]} = {index / energy.shape[axis]:.2f}"
+        + ("; dots: a way at the grid's barrier" if len(way) else ""),
         fontsize=9,
     )
     ax.set_xlabel(f"along {name[first]} (Å)")

@@ -162,10 +162,10 @@ def write(
         )
         comment = f"probability density of {record.mobile_ion}, 1/Å³"
         write_file(out / "density.cube", exports.cube(density, cell, numbers, positions, comment=comment))
-    if record.bvse_barriers_eV is not None:
-        from ionsieve.channels.bvse import landscape
+    if found.landscape is not None:
+        from ionsieve.channels.bvse import with_way
 
-        field = landscape(found.framework, settings)
+        field = with_way(found.landscape)
         comment = "bond-valence site energy, eV"
         write_file(out / "bvse.cube", exports.cube(field.energy_eV, field.cell, numbers, positions, comment=comment))
         write_file(out / "bvse_path.xyz", exports.path_xyz(found.framework, field))

@@ -25,6 +25,7 @@ from ionsieve.channels import (
 )
 from ionsieve.channels.bvse import landscape
 from ionsieve.channels.interstitials import Interstitial, _together
+from ionsieve.channels.site_energy import SiteEnergy
 from ionsieve.cli import channels as command
 from ionsieve.errors import InputError
 from ionsieve.generate import prototypes
@@ -163,6 +164,19 @@ def test_the_way_through_the_site_energy_is_read_back():
     assert way.arrays["site_energy_eV"].max() == pytest.approx(field.grid_barriers_eV[0], abs=1e-3)
     assert (atoms.arrays["kind"] == "framework").sum() == len(framework.positions)
     np.testing.assert_allclose(atoms.cell.array, framework.cell, atol=1e-6)
+
+
+def test_the_written_way_names_both_barriers_and_the_landscape_is_made_once(app, tmp_path, monkeypatch):
+    made = []
+    spread = SiteEnergy.on_grid
+    monkeypatch.setattr(SiteEnergy, "on_grid", lambda *a: (made.append(1), spread(*a))[1])
+    arguments = ["channels", "Na3OCl_Pm-3m", "--mobile", "Na", "--bvse", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert len(made) == 1
+    atoms = ase_read(tmp_path / "bvse_path.xyz")
+    assert atoms.info["barrier_eV"] == pytest.approx(0.378, abs=1e-3)  # as printed
+    assert atoms.info["grid_barrier_eV"] == pytest.approx(atoms.arrays["site_energy_eV"].max(), abs=1e-3)
 
 
 def test_bottleneck_table(nasicon):
