@@ -147,16 +147,15 @@ def write(
     write_file(out / "bottlenecks.csv", exports.bottleneck_table(record.bottlenecks))
     write_file(out / "network.cif", exports.network_cif(found))
     write_file(out / "network.xyz", exports.network_xyz(found))
-    pictures.draw_gates(record.gates, found.ion_radius_A, open_ratio=settings.open_ratio).figure.savefig(
-        out / "gates.png", dpi=150
+    write_file(
+        out / "gates.png", _png(pictures.draw_gates(record.gates, found.ion_radius_A, open_ratio=settings.open_ratio))
     )
     numbers, positions = _atoms_of(found)
     rows, series = motion
     if rows:
         write_file(out / "gates_in_motion.csv", exports.gate_motion_table(rows))
-        pictures.draw_motion(series, found.gate_set, open_ratio=settings.open_ratio).figure.savefig(
-            out / "gates_in_motion.png", dpi=150
-        )
+        drawn = pictures.draw_motion(series, found.gate_set, open_ratio=settings.open_ratio)
+        write_file(out / "gates_in_motion.png", _png(drawn))
         density, cell = exports.probability_density(
             trajectory.positions, trajectory.cells, found.framework.mobile_indices
         )
@@ -169,10 +168,18 @@ def write(
         comment = "bond-valence site energy, eV"
         write_file(out / "bvse.cube", exports.cube(field.energy_eV, field.cell, numbers, positions, comment=comment))
         write_file(out / "bvse_path.xyz", exports.path_xyz(found.framework, field))
-        pictures.draw_landscape(field).figure.savefig(out / "bvse.png", dpi=150)
+        write_file(out / "bvse.png", _png(pictures.draw_landscape(field)))
     if cavities is not None:
         rows = [c.as_mobile_site() for c in cavities]
         write_file(out / "interstitials.json", json.dumps(rows, indent=1) + "\n")
+
+
+def _png(axes: Any) -> bytes:
+    import io
+
+    drawn = io.BytesIO()
+    axes.figure.savefig(drawn, format="png", dpi=150)
+    return drawn.getvalue()
 
 
 def _atoms_of(found: Channels) -> tuple[Any, Any]:
@@ -207,11 +214,17 @@ def show_sieve(rows: list[StaticDescriptors], csv: bool) -> None:
 
         writer = csv_module.writer(sys.stdout, lineterminator="\n")
         writer.writerow([
-            "configuration", "free sphere Å", "1D Å", "2D Å", "3D Å", "narrowest gate Å", "barrier 1D, 2D, 3D eV",
-            "outcome", "reason",
+            "configuration", "free sphere Å", "1D Å", "2D Å", "3D Å", "narrowest gate Å", "way over sites",
+            "barrier 1D eV", "barrier 2D eV", "barrier 3D eV", "barriers", "outcome", "reason",
         ])  # fmt: skip
-        for row, line in body:
-            writer.writerow([line[0], f"{row.free_sphere_A:.3f}", *line[1:], row.outcome.value, row.reason])
+        for row, (name, *radii_A, way, barriers_text) in body:
+            limit, heights = row.limiting_gate_A, row.bvse_barriers_eV
+            writer.writerow([
+                name, f"{row.free_sphere_A:.3f}", *radii_A, "" if limit is None else way,
+                "gate" if limit is not None else way,
+                *("" if b is None else f"{b:.4f}" for b in heights or (None, None, None)),
+                barriers_text if heights is None else "computed", row.outcome.value, row.reason,
+            ])  # fmt: skip
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console

@@ -488,9 +488,41 @@ def test_sieve_shows_who_would_fall_and_why(app, tmp_path):
     assert "0.69 Å" in rows["Na3OCl_Pm-3m"]["reason"]
     assert rows["Na3PS4_P-421c"]["outcome"] == "completed"
     assert float(rows["Na3PS4_P-421c"]["narrowest gate Å"]) <= float(rows["Na3PS4_P-421c"]["1D Å"]) + 1e-3
+    assert {r["way over sites"] for r in rows.values()} == {"gate"}
+    assert {r["barriers"] for r in rows.values()} == {"not computed"}
+    assert {r["barrier 1D eV"] for r in rows.values()} == {""}
     table = CliRunner().invoke(app, ["sieve", str(campaign)])
     assert "1 of 2 would be sieved out" in table.stdout
     assert "sieved Na3OCl_Pm-3m--undoped--c0: a sphere of 0.69 Å passes" in " ".join(table.stdout.split())
+
+
+def test_columns_of_the_sieve_hold_numbers_or_nothing(app, tmp_path):
+    campaign = tmp_path / "c.yaml"
+    campaign.write_text(
+        "name: c\ngenerate:\n  recipes:\n    - prototype: Na3OCl_Pm-3m\n      supercell: {matrix: [1, 1, 1]}\n"
+        "    - prototype: Na3OBH4_P-43m_ordered\n      supercell: {matrix: [1, 1, 1]}\n"
+        "  ordering: {n_configurations: 1}\nsieve: {bvse: true}\n"
+    )
+    result = CliRunner().invoke(app, ["sieve", str(campaign), "--csv"])
+    assert result.exit_code == 0, result.output
+    rows = {r["configuration"].split("--")[0]: r for r in csv.DictReader(io.StringIO(result.stdout))}
+    assert [float(rows["Na3OCl_Pm-3m"][f"barrier {d}D eV"]) for d in (1, 2, 3)] == pytest.approx([0.378] * 3, abs=1e-3)
+    assert rows["Na3OCl_Pm-3m"]["barriers"] == "computed"
+    assert [rows["Na3OBH4_P-43m_ordered"][f"barrier {d}D eV"] for d in (1, 2, 3)] == ["", "", ""]
+    assert rows["Na3OBH4_P-43m_ordered"]["barriers"] == "no parameters"
+    for row in rows.values():
+        assert row["narrowest gate Å"] == "" or float(row["narrowest gate Å"]) > 0
+
+
+def test_pictures_are_written_whole_or_not_at_all(app, tmp_path, monkeypatch):
+    def fail(self, target, **kwargs):
+        if isinstance(target, (str, Path)):
+            Path(target).write_bytes(b"half a picture")
+        raise OSError("interrupted")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    CliRunner().invoke(app, ["channels", "Na3OCl_Pm-3m", "--mobile", "Na", "--out", str(tmp_path)])
+    assert list(tmp_path.glob("*.png")) == []
 
 
 def test_sieve_names_refused_candidates_and_ends_with_three(app, tmp_path):
