@@ -274,9 +274,14 @@ def test_bvlain_comes_to_our_barriers_on_finer_grids():
 @pytest.mark.slow
 @pytest.mark.oracle
 def test_barriers_of_the_library_equal_bvlain():
+    """Ordered frameworks; where BVlain's grid of 0.2 Å is too coarse, against a finer one.
+
+    For one framework BVlain's finer grid takes gigabytes. What stands in for it is our own grid, which is no oracle:
+    that case shows only that our refined barrier is the limit of our own grid, not that BVlain comes to it.
+    """
     pytest.importorskip("bvlain")
     bvlain = load("bvse_vs_bvlain")
-    finer = []
+    finer, against_ourselves = [], []
     for name, original in zeo.library():
         framework = bvlain.ordered(original)
         if missing_pairs(framework):
@@ -284,11 +289,13 @@ def test_barriers_of_the_library_equal_bvlain():
         found = landscape(framework, path=False)
         theirs, _ = bvlain.bvlain_barriers(framework)
         if bvlain.largest_difference(found.barriers_eV, theirs) >= 0.05:  # its grid is too coarse
-            finer.append(name)
             assert bvlain.largest_difference(found.grid_barriers_eV, theirs) < 0.05, (name, found, theirs)
             if framework.volume_A3 < 400:
+                finer.append(name)
                 theirs, _ = bvlain.bvlain_barriers(framework, 0.1)
-            else:  # gigabytes for BVlain: a finer grid of ours, equal to its grid where both are coarse
+            else:
+                against_ourselves.append(name)
                 theirs = landscape(framework, ChannelSettings(bvse_spacing_A=0.1), path=False).grid_barriers_eV
         assert bvlain.largest_difference(found.barriers_eV, theirs) < 0.05, (name, found, theirs)
-    assert finer == ["Na3SbS4_P-421c", "Na3Zr2Si2PO12_C2c"]
+    assert finer == ["Na3SbS4_P-421c"]
+    assert against_ourselves == ["Na3Zr2Si2PO12_C2c"]
