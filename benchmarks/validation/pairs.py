@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from ionsieve.rng import generator
 from ionsieve.units import BOLTZMANN_EV_PER_K
 from ionsieve.verdicts import Flag
 
-__all__ = ["Pair", "Summary", "bootstrap", "corrected", "pairs_of", "spearman", "summarise"]
+__all__ = ["Pair", "Summary", "bootstrap", "corrected", "once", "pairs_of", "spearman", "summarise"]
 
 
 @dataclass(frozen=True)
@@ -193,12 +193,27 @@ class Summary:
     rank: tuple[float, float, float] | None
 
 
+def once(pairs: Sequence[Pair]) -> list[Pair]:
+    """Return each material once at each temperature: rows within some kelvin are one computed value, and averaged."""
+    groups: dict[tuple[str, str, str, int], list[Pair]] = {}
+    for p in pairs:
+        groups.setdefault((p.formula, p.potential, p.quantity, round(p.temperature_K / 25)), []).append(p)
+    return [
+        replace(of[0], published=sum(p.published for p in of) / len(of), computed=sum(p.computed for p in of) / len(of))
+        for of in groups.values()
+    ]
+
+
 def summarise(group: str, pairs: Sequence[Pair]) -> Summary:
-    """Return mean absolute error (from two pairs on) and Spearman's rank correlation (from four on)."""
+    """Return mean absolute error (from two on) and Spearman's rank correlation (from four materials on).
+
+    Several published rows of one material are no several tests: see `once`.
+    """
+    pairs = once(pairs)
     x = np.array([p.published for p in pairs])
     y = np.array([p.computed for p in pairs])
     if len(pairs) < 2:
         return Summary(group, len(pairs), None, float(y[0] - x[0]) if len(pairs) else None, None)
     mae = bootstrap(lambda a, b: float(np.mean(np.abs(a - b))), x, y)
-    rank = bootstrap(spearman, x, y) if len(pairs) >= 4 else None
+    rank = bootstrap(spearman, x, y) if len({p.formula for p in pairs}) >= 4 else None
     return Summary(group, len(pairs), mae, float(np.mean(y - x)), rank)

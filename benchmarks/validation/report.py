@@ -370,7 +370,8 @@ def page(
             "",
             *statistics_table(pairs),
             "",
-            "Intervals are 95 %, from 2000 bootstrap samples of the pairs; no rank correlation for fewer than four.",
+            "A material counts once at a temperature: its rows are averaged, for they are one computed value. "
+            "Intervals are 95 %, from 2000 bootstrap samples; no rank correlation for fewer than four materials.",
         ]
         if assumed:
             lines += [

@@ -195,6 +195,18 @@ def test_the_correction_scales_the_activation_energy_and_moves_sigma_along_the_l
     assert p.corrected(estimate(arrhenius=fit, flags=("assumed_ea",)), 1.2) is None
 
 
+def test_rows_of_one_material_count_once_at_a_temperature():
+    rows = p.pairs_of(NZSP, estimate(), "m")
+    sigma = [x for x in rows if x.quantity == "log10_sigma"]
+    assert len(sigma) == 4
+    kept = p.once(sigma)
+    assert sorted(round(x.temperature_K) for x in kept) == [298, 573]
+    mean = sum(x.published for x in sigma if x.temperature_K < 400) / 3
+    assert min(kept, key=lambda x: x.temperature_K).published == pytest.approx(mean)
+    assert p.summarise("g", sigma).n == 2
+    assert p.summarise("g", sigma).rank is None
+
+
 def test_calculations_are_no_experiment():
     mg = candidate("Na2.9Mg0.05OCl", "antiperovskite", {"Na": 2.9, "Mg": 0.05, "O": 1, "Cl": 1})
     assert p.pairs_of(mg, estimate(), "m") == []
