@@ -89,6 +89,11 @@ class Framework:
         return np.asarray(self.charges < 0)
 
     @property
+    def is_disordered(self) -> NDArray[np.bool_]:
+        """(N,) whether each framework site is shared by several species or filled in part."""
+        return np.array([len(site) > 1 or abs(site[0][2] - 1.0) > 1e-3 for site in self.occupants], dtype=bool)
+
+    @property
     def volume_A3(self) -> float:
         """Volume of the cell, Å³."""
         return float(abs(np.linalg.det(self.cell)))

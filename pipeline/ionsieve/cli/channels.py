@@ -100,6 +100,14 @@ def register(app: typer.Typer) -> None:
             if bvse and record.bvse_barriers_eV is None:
                 pairs = ", ".join(missing_pairs(found.framework))
                 typer.echo(f"no bond-valence barriers: no published parameters for {pairs}", err=True)
+            mixed = int(found.framework.is_disordered.sum())
+            if record.bvse_barriers_eV is not None and mixed:
+                typer.echo(
+                    f"bond-valence barriers of a mean field: {mixed} of {len(found.framework.symbols)} framework sites "
+                    "are shared or partly filled and count with their occupancy; that is not the mean of the barriers "
+                    "of ordered cells, and may lie far below it",
+                    err=True,
+                )
             show_motion(motion[0])
             if trajectory is not None and given is None:
                 where = "the first frame" if frame is None else f"frame {frame} too"
