@@ -78,6 +78,7 @@ class Channels:
             gates=self.gates,
             gateless=self.gateless,
             limiting_gate_A=limit if (limit := self.limiting_gate_A) is not None and np.isfinite(limit) else None,
+            sites_percolate=limit is not None,
             bottlenecks=self.bottlenecks,
             bvse_barriers_eV=self.bvse_barriers_eV,
             radii_A=self.radii_A,

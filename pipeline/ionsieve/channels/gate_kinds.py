@@ -1,11 +1,12 @@
 """Kinds of gates and of jumps: what they are called, and one row for each.
 
 A jump type is named by the labels of its two sites and, where these are joined by jumps of several lengths, by its
-length; a gate besides by its place along the way and, where doping makes them vary, the elements of its anions.
+length; a gate besides by its number along the way and, where doping makes them vary, the elements of its anions.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ __all__ = ["SAME_RADIUS_A", "clusters", "gateless_jumps", "name_kinds", "static_
 SAME_RADIUS_A = 0.02
 _LENGTH_GAP_A = 0.12
 _FRACTION_GAP = 0.04
+_TIE_A = 1e-3
+_TIE_FRACTION = 1e-3
 
 
 def clusters(values: NDArray[np.float64], gap: float) -> NDArray[np.int64]:
@@ -44,8 +47,8 @@ def name_kinds(
 ) -> tuple[NDArray[np.int64], tuple[str, ...], NDArray[np.bool_]]:
     """Type of every gate: the two labels, the length class, which gate along the way, and its elements where they vary.
 
-    Also whether the gate's fraction is counted from its first site: labels run alphabetically, and between equal labels
-    from the narrower gate's side.
+    The gates of one jump are numbered in order, and no two of them have one name. Also whether the gate's fraction is
+    counted from its first site: labels run alphabetically, and between equal labels from the narrower gate's side.
     """
     count = len(pair)
     if count == 0:
@@ -56,11 +59,10 @@ def name_kinds(
         a, b = labels[sites[g, 0]], labels[sites[g, 1]]
         forward[g] = a <= b
         ends.append(tuple(sorted((a, b))))
-    for p in np.unique(pair):
-        rows = np.flatnonzero(pair == p)
+    by_jump = np.argsort(pair, kind="stable")
+    for rows in np.split(by_jump, np.flatnonzero(np.diff(pair[by_jump])) + 1):
         if ends[rows[0]][0] == ends[rows[0]][1]:
-            narrow = rows[np.argmin(free[rows] + 1e-3 * fraction[rows])]
-            forward[rows] = fraction[narrow] <= 0.5
+            forward[rows] = _runs_forward(free[rows], fraction[rows], [elements[g] for g in rows])
     place = np.where(forward, fraction, 1.0 - fraction)
     names = np.empty(count, dtype=object)
     for couple in sorted(set(ends)):
@@ -70,7 +72,7 @@ def name_kinds(
         for c in range(int(length_class.max()) + 1):
             members = of_couple[length_class == c]
             name = "-".join(couple) + (f" {length[members].mean():.1f} Å" if several else "")
-            where = clusters(place[members], _FRACTION_GAP)
+            where = _along(pair[members], place[members], free[members])
             for w in range(int(where.max()) + 1):
                 here = members[where == w]
                 several_kinds = len({elements[g] for g in here}) > 1
@@ -79,6 +81,48 @@ def name_kinds(
                     names[g] += f" ({elements[g]})" if several_kinds else ""
     kinds, kind = np.unique(names.astype(str), return_inverse=True)
     return kind.astype(np.int64), tuple(str(k) for k in kinds), forward
+
+
+def _runs_forward(free: NDArray[np.float64], fraction: NDArray[np.float64], elements: Sequence[str]) -> bool:
+    """Whether a jump between equal labels is counted from its first site: from the side of its narrowest gate.
+
+    Where that lies in the middle, or one lies on both sides, the other gates decide: their radii, places and elements.
+    """
+    narrow = fraction[free <= free.min() + _TIE_A]
+    there = np.lexsort((free, fraction))
+    back = np.lexsort((free, -fraction))
+    compared = [
+        (np.array([narrow.min()]), np.array([1.0 - narrow.max()]), _TIE_FRACTION),
+        (free[there], free[back], _TIE_A),
+        (fraction[there], 1.0 - fraction[back], _TIE_FRACTION),
+    ]
+    for one, other, tie in compared:
+        differ = np.flatnonzero(np.abs(one - other) > tie)
+        if len(differ):
+            return bool(one[differ[0]] < other[differ[0]])
+    return [elements[g] for g in there] <= [elements[g] for g in back]
+
+
+def _along(pair: NDArray[np.int64], place: NDArray[np.float64], free: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which gate along the way each is, for the gates of jumps of one kind.
+
+    Places near each other are one gate. Where some jump meets several in one such stretch, they are counted along it
+    (the narrower first where they lie in one place), and a jump that meets fewer has those nearest to its own.
+    """
+    stretch = clusters(place, _FRACTION_GAP)
+    out = np.empty(len(place), dtype=np.int64)
+    offset = 0
+    for w in range(int(stretch.max()) + 1):
+        here = np.flatnonzero(stretch == w)
+        rows = [here[pair[here] == p] for p in np.unique(pair[here])]
+        rows = [r[np.lexsort((free[r], clusters(place[r], _TIE_FRACTION)))] for r in rows]
+        most = max(len(r) for r in rows)
+        full = np.mean([place[r] for r in rows if len(r) == most], axis=0)
+        for r in rows:
+            choices = itertools.combinations(range(most), len(r))
+            out[r] = offset + np.array(min(choices, key=lambda c: np.abs(full[list(c)] - place[r]).sum().round(6)))
+        offset += most
+    return out
 
 
 def static_gates(gates: GateSet, percolating: NDArray[np.bool_] | None = None) -> tuple[Gate, ...]:
@@ -128,7 +172,7 @@ def gateless_jumps(gates: GateSet, percolating: NDArray[np.bool_], *, min_length
     percolating
         (P,) from `percolating_jumps`.
     min_length_A
-        The length below which two sites are positions of one cavity, as in the settings.
+        The length below which no window is looked for, as in the settings.
     """
     met = np.zeros(len(gates.jumps.sites), dtype=bool)
     met[gates.jump] = True
@@ -144,7 +188,7 @@ def gateless_jumps(gates: GateSet, percolating: NDArray[np.bool_], *, min_length
         same = clusters(lengths, _LENGTH_GAP_A)
         for c in range(int(same.max()) + 1):
             why = (
-                f"nearer than {min_length_A:g} Å (min_jump_length_A): two positions in one cavity"
+                f"nearer than {min_length_A:g} Å (min_jump_length_A): positions of one ion, no window was looked for"
                 if short
                 else "the straight way meets no window of anions: both sites lie in one cavity"
             )

@@ -28,18 +28,15 @@ from scipy.spatial import cKDTree
 from ionsieve.channels.framework import Framework
 from ionsieve.channels.gate_kinds import SAME_RADIUS_A, name_kinds
 from ionsieve.channels.network import build_network
+from ionsieve.channels.passages import BULGE_A, narrowing, passage
 from ionsieve.channels.percolation import percolate
 from ionsieve.channels.settings import ChannelSettings
 from ionsieve.geometry.cells import images_within
-from ionsieve.geometry.polygons import circumradius_A, pierce, tangent_circle, triangle_area_A2, widest_point
+from ionsieve.geometry.polygons import circumradius_A, tangent_circle, triangle_area_A2, widest_point
 
 __all__ = ["GateSet", "Jumps", "find_gates", "find_jumps", "jump_radii_A", "percolating_jumps"]
 
 _PROBE_A = 0.6
-_EDGE_TOLERANCE = 0.005  # barycentric: nearer than this to a side of a triangle, the straight line decides nothing
-_BULGE_A = 0.3
-_BENDS = 8
-_END_MARGIN = 0.02  # of the path: a window through a site belongs to the jumps on both sides of it
 _GABRIEL_MARGIN = 0.02  # on |ij|²: right angles count as a detour
 _SHORTER = 2e-3  # on |ij|²: by so much both halves of a detour are shorter than the jump that it replaces
 
@@ -181,19 +178,22 @@ def find_gates(framework: Framework, settings: ChannelSettings | None = None) ->
     net = build_network(positions, cell, radii, probe_A=_PROBE_A)
     corners = positions[net.window_atoms] + net.window_images @ cell
     _, _, inside = tangent_circle(corners, radii[net.window_atoms])
-    true_window = net.is_window & inside
+    anion_names = [tuple(sorted(framework.names[a] for a in face)) for face in anions[net.window_atoms].tolist()]
+    order = {name: k for k, name in enumerate(sorted(set(anion_names)))}
+    name_of = np.array([order[name] for name in anion_names], dtype=np.int64)
+    true_window = net.is_window & inside & narrowing(net, name_of)
 
     # copies of the faces around the cell, found by their centroids
     centroid = corners.mean(axis=1)
     extent = np.linalg.norm(corners - centroid[:, None], axis=2).max(axis=1)
     longest = float(jumps.lengths.max())
-    face, shift, at = images_within(centroid, cell, longest + float(np.quantile(extent, 0.99)) + _BULGE_A)
+    face, shift, at = images_within(centroid, cell, longest + float(np.quantile(extent, 0.99)) + BULGE_A)
     tree = cKDTree(at)
     start = framework.sites[jumps.sites[:, 0]]
     end = framework.sites[jumps.sites[:, 1]] + jumps.images @ cell
     wrap = np.floor(start @ np.linalg.inv(cell)).astype(np.int64)
     start, end = start - wrap @ cell, end - wrap @ cell
-    near = tree.query_ball_point(0.5 * (start + end), 0.5 * jumps.lengths + np.quantile(extent, 0.99) + _BULGE_A)
+    near = tree.query_ball_point(0.5 * (start + end), 0.5 * jumps.lengths + np.quantile(extent, 0.99) + BULGE_A)
     _, clear_of = widest_point(corners, radii[net.window_atoms])
     chosen: list[tuple[int, float]] = []
     faces: list[int] = []
@@ -203,7 +203,8 @@ def find_gates(framework: Framework, settings: ChannelSettings | None = None) ->
             continue
         copies = np.array(members, dtype=np.int64)
         triangles = corners[face[copies]] + (shift[copies] @ cell)[:, None, :]
-        for k, where in _passage(start[p], end[p], triangles, clear_of[face[copies]], true_window[face[copies]]):
+        local = face[copies]
+        for k, where in passage(start[p], end[p], triangles, clear_of[local], true_window[local], name_of[local]):
             chosen.append((p, where))
             faces.append(int(face[copies[k]]))
             shifts.append(shift[copies[k]] + wrap[p])
@@ -212,61 +213,6 @@ def find_gates(framework: Framework, settings: ChannelSettings | None = None) ->
     return _assemble(
         framework, anions, jumps, chosen, net.window_atoms[which], net.window_images[which] + moved[:, None, :]
     )
-
-
-def _passage(
-    start: NDArray[np.float64],
-    end: NDArray[np.float64],
-    triangles: NDArray[np.float64],
-    clear: NDArray[np.float64],
-    is_true: NDArray[np.bool_],
-) -> list[tuple[int, float]]:
-    """Return the gates of one jump: rows of `triangles` with their places on the path.
-
-    Where the straight line runs along a side of a triangle, what it crosses is a matter of rounding: the jump is then
-    bent in its middle by 0.3 Å in eight directions, and the bend whose narrowest gate is widest counts.
-    """
-    fraction, weights = pierce(start, end, triangles)
-    on_path = (fraction > -_END_MARGIN) & (fraction < 1 + _END_MARGIN)
-    least = weights.min(axis=1)
-    if not np.any(on_path & (np.abs(least) < _EDGE_TOLERANCE)):
-        return _select(np.where(on_path & (least >= 0), fraction, np.nan), clear, is_true)
-    along = (end - start) / np.linalg.norm(end - start)
-    first = np.cross(along, np.eye(3)[int(np.argmin(np.abs(along)))])
-    first /= np.linalg.norm(first)
-    second = np.cross(along, first)
-    angle = 2 * np.pi * (np.arange(_BENDS) + 0.25) / _BENDS
-    middles = 0.5 * (start + end) + _BULGE_A * (np.outer(np.cos(angle), first) + np.outer(np.sin(angle), second))
-    f1, w1 = pierce(start, middles[:, None], triangles)
-    f2, w2 = pierce(middles[:, None], end, triangles)
-    before = (f1 > -2 * _END_MARGIN) & (f1 <= 1 + 1e-9) & (w1.min(axis=-1) >= 0)
-    after = (f2 >= -1e-9) & (f2 < 1 + 2 * _END_MARGIN) & (w2.min(axis=-1) >= 0)
-    where = np.where(before | after, fraction, np.nan)  # named by the straight line, whatever the bend
-    best: list[tuple[int, float]] = []
-    best_score = (-np.inf, 0)
-    for bend in where:
-        picked = _select(bend, clear, is_true)
-        score = (round(min((float(clear[k]) for k, _ in picked), default=np.inf), 4), -len(picked))
-        if score > best_score:
-            best, best_score = picked, score
-    return best
-
-
-def _select(
-    where: NDArray[np.float64], clear: NDArray[np.float64], is_true: NDArray[np.bool_]
-) -> list[tuple[int, float]]:
-    """Of the faces that a path crosses (`where` on it, else NaN), return its gates in order."""
-    rows = np.flatnonzero(np.isfinite(where))
-    if len(rows) == 0:
-        return []
-    inner = (where[rows] > _END_MARGIN) & (where[rows] < 1 - _END_MARGIN)
-    picked = rows[is_true[rows] & inner].tolist()
-    ends = rows[is_true[rows] & ~inner]
-    if len(ends) and clear[ends].min() < min((clear[k] for k in picked), default=np.inf) - SAME_RADIUS_A:
-        picked.append(int(ends[np.argmin(clear[ends])]))
-    if not picked:
-        picked = [int(rows[np.argmin(clear[rows])])]
-    return sorted(((int(k), float(where[k])) for k in picked), key=lambda item: item[1])
 
 
 def _assemble(

@@ -50,7 +50,9 @@ class ChannelSettings(Frozen):
         5.0, gt=0, le=12.0, description="longest straight jump between neighbouring mobile sites, Å"
     )
     min_jump_length_A: float = Field(
-        0.9, ge=0, description="sites closer than this, Å, are positions of one cavity: no jump between them"
+        0.9,
+        ge=0,
+        description="sites closer than this, Å, are positions of one ion: no window is looked for between them",
     )
     closed_ratio: float = Field(
         0.5,

@@ -32,7 +32,7 @@ class Gate(Frozen):
 
 
 class GatelessJump(Frozen):
-    """A kind of jump that meets no gate: its sites lie in one cavity, for the stated reason.
+    """A kind of jump that meets no gate, for the stated reason.
 
     Other fields as in `Gate`.
     """
@@ -63,7 +63,8 @@ class StaticDescriptors(Record):
 
     Diameters in Å. `percolation_radius_A` are the radii at which the free space first percolates in 1, 2 and 3
     dimensions (0 when it never does). `limiting_gate_A` is the free radius of the narrowest gate on the widest way over
-    the mobile sites; None when no such way is known, or when it meets no gate.
+    the mobile sites; None when there is no such way, or when it meets no gate: `sites_percolate` says whether jumps
+    over the mobile sites lead through the crystal.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -78,6 +79,7 @@ class StaticDescriptors(Record):
     gates: tuple[Gate, ...] = ()
     gateless: tuple[GatelessJump, ...] = ()
     limiting_gate_A: float | None = None
+    sites_percolate: bool | None = None
     bottlenecks: tuple[Bottleneck, ...] = ()
     bvse_barriers_eV: tuple[float | None, float | None, float | None] | None = None
     radii_A: dict[str, float] = {}

@@ -32,7 +32,7 @@ THRESHOLDS = frozenset(
 )
 
 NAME = "measure"
-PHYSICS = 3
+PHYSICS = 4
 
 
 def request(simulate_key: str, generate_key: str, index: int, campaign: Campaign) -> Request:
