@@ -15,23 +15,25 @@ from typing import Any, Self
 
 __all__ = ["StopOnSignal", "ask", "asked", "forget", "listening"]
 
-_ASKED = threading.Event()
+_ASKED = False  # and no Event: its lock, taken by a handler within a handler, would be waited for forever
 _SOURCES: list[Callable[[], bool]] = []
 
 
 def ask() -> None:
     """Ask all work of this process to save and return; may be called by a signal handler."""
-    _ASKED.set()
+    global _ASKED
+    _ASKED = True
 
 
 def forget() -> None:
     """Take the wish back: what was to end has ended, and the process lives on."""
-    _ASKED.clear()
+    global _ASKED
+    _ASKED = False
 
 
 def asked() -> bool:
     """Whether the work of this process is to save and return."""
-    return _ASKED.is_set() or any(source() for source in tuple(_SOURCES))
+    return _ASKED or any(source() for source in tuple(_SOURCES))
 
 
 @contextmanager
@@ -54,19 +56,19 @@ class StopOnSignal:
 
     def __init__(self, signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGUSR1)) -> None:
         self._signals = tuple(signals)
-        self._asked = threading.Event()
+        self._asked = False
         self._before: dict[signal.Signals, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __call__(self) -> bool:
         """Whether to stop."""
-        return self._asked.is_set()
+        return self._asked
 
     def request(self) -> None:
         """Ask for the stop."""
-        self._asked.set()
+        self._asked = True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._asked.set()
+        self._asked = True
         which = signal.Signals(number)
         signal.signal(which, self._before[which])
 
