@@ -8,18 +8,13 @@ question. What is decided stands elsewhere and is pure: what comes next in `plan
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from ionsieve.dynamics import stopping
 from ionsieve.errors import SetupError
 from ionsieve.screening import retries
 from ionsieve.screening.book import Book
@@ -27,14 +22,12 @@ from ionsieve.screening.plan import Plan, Task
 from ionsieve.screening.pool import Bundle, Completion, Pool
 from ionsieve.screening.progress import Progress, Quiet
 from ionsieve.screening.retries import Retry, RunRules, Trouble
+from ionsieve.screening.stops import Stop
 from ionsieve.screening.waiting import Waiting
 from ionsieve.screening.worker import Answer
 from ionsieve.store import State, Store
 
 __all__ = ["Driver", "RunReport"]
-
-CANCEL = "cancel"
-"""Name of the file in the folder that asks a run to end."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +71,8 @@ class Driver:
         Whether a stage takes several requests in one call.
     share_done
         What share of a request its scratch folder shows as done, for the estimate of the time left.
+    stop
+        Looked at twice a second: whether the run is to end.
     """
 
     store: Store
@@ -88,6 +83,7 @@ class Driver:
     on_device: Callable[[str], bool] = lambda stage: stage == "simulate"
     many: Callable[[str], bool] = lambda stage: False
     share_done: Callable[[Task], float] = lambda task: 0.0
+    stop: Stop = field(default_factory=Stop)
 
     def __post_init__(self) -> None:
         self._book = Book(self.store)
@@ -106,7 +102,6 @@ class Driver:
         self._device_s = 0.0
         self._ranking = ""
         self._said: set[tuple[str, str]] = set()
-        self._stop = ""
         self._run_id = f"{time.time_ns():x}"
 
     # -- the loop ---------------------------------------------------------------------------------------------------
@@ -120,7 +115,6 @@ class Driver:
             When the machine cannot go on (full disk, no workers). All that is done is on disk.
         """
         begin = time.monotonic()
-        (self.store.folder / CANCEL).unlink(missing_ok=True)
         memory = self._book.remember(self.rules)
         self._known, self._aside, self._trouble = memory.known, memory.aside, memory.trouble
         self._spent = {key: begun.seconds for key, begun in memory.trouble.items()}
@@ -129,14 +123,13 @@ class Driver:
             self._waiting.took(stage, seconds)
         self._book.open(self._run_id, self.pool.describe())
         status = "interrupted"
-        with _signals(self._on_signal):
-            try:
-                self._ask(self.plan.start())
-                status = self._loop()
-            except KeyboardInterrupt:
-                self._stop = self._stop or "SIGINT"
-            finally:
-                self._end(status)
+        try:
+            self._ask(self.plan.start())
+            status = self._loop()
+        except KeyboardInterrupt:
+            self.stop.why = self.stop.why or "SIGINT"
+        finally:
+            self._end(status)
         totals = tuple(self.store.ledger.totals())
         return RunReport(
             status=status,
@@ -145,25 +138,24 @@ class Driver:
             totals=totals,
             quarantined=sum(int(t["n"]) for t in totals if t["state"] == State.QUARANTINED),
             ranking=self._ranking,
-            signal=self._stop,
+            signal=self.stop.why,
         )
 
     def _loop(self) -> str:
         looked = 0.0
         while not self.plan.finished:
+            now = time.monotonic()
+            if now - looked > 0.5:
+                looked = now
+                self.store.lock.touch()
+                self.stop.look(self.store.folder)
+            if self.stop.why:
+                return self.stop.status
             self._hand_out()
             self._flush()
             completions = self.pool.wait(0.25 if self._flying else 0.05)
             for completion in completions:
                 self._take(completion)
-            now = time.monotonic()
-            if now - looked > 0.5:
-                looked = now
-                self.store.lock.touch()
-                if (self.store.folder / CANCEL).exists():
-                    self._stop = "cancel"
-            if self._stop:
-                return "cancelled" if self._stop == "cancel" else "interrupted"
             if not self._flying and not len(self._waiting) and not completions and not self.plan.finished:
                 self._unpark_or_fail()
         return "finished"
@@ -181,9 +173,6 @@ class Driver:
         for task in stuck:
             self._set_aside(task, "an input could not be computed again")
 
-    def _on_signal(self, name: str) -> None:
-        self._stop = name
-
     def _end(self, status: str) -> None:
         for tasks in self._flying.values():
             for task in tasks:
@@ -191,10 +180,9 @@ class Driver:
         self._flying.clear()
         try:
             self._flush(force=True)
-            self._book.close(self._run_id, status, self._stop)
+            self._book.close(self._run_id, status, self.stop.why)
         finally:
             self.progress.end(status)
-            (self.store.folder / CANCEL).unlink(missing_ok=True)
 
     def _flush(self, *, force: bool = False) -> None:
         """Tell ledger, events and people where things stand; about twice a second."""
@@ -415,30 +403,3 @@ class Driver:
         if (label, why) not in self._said:
             self._said.add((label, why))
             self.progress.failed(label, why)
-
-
-@contextmanager
-def _signals(tell: Callable[[str], None]) -> Iterator[None]:
-    """Turn SIGTERM, SIGUSR1 (a scheduler's warning before the end) and the first Ctrl-C into a clean stop.
-
-    What works in this process saves and returns (`stopping`). A second Ctrl-C does not wait for it. Signals reach the
-    main thread only; elsewhere nothing is caught.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    caught = [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT]
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        stopping.ask()
-        tell(signal.Signals(number).name)
-
-    old = {number: signal.signal(number, handler) for number in caught}
-    try:
-        yield
-    finally:
-        for number, previous in old.items():
-            signal.signal(number, previous)
-        stopping.forget()

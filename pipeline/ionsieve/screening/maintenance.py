@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ionsieve.screening import release
-from ionsieve.screening.driver import CANCEL
 from ionsieve.screening.facts import facts
 from ionsieve.screening.plan import Plan
 from ionsieve.screening.queues import cancel_driver
@@ -21,6 +20,7 @@ from ionsieve.store import DamagedError, Row, State, Store
 from ionsieve.store.address import is_key
 from ionsieve.store.envelope import references
 from ionsieve.store.folder import is_temporary, write_file
+from ionsieve.store.lock import CANCEL
 
 if TYPE_CHECKING:
     from ionsieve.campaign import Campaign

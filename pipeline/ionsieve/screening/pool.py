@@ -7,10 +7,12 @@ dies, the results are files; what was being done when a worker died is told by t
 
 from __future__ import annotations
 
+import asyncio
 import json
 import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +27,8 @@ __all__ = ["Bundle", "Completion", "DaskPool", "Pool", "SerialPool", "read_marke
 RESULT_S = 5.0
 """How long to wait for the few words of a finished bundle: its worker may have died since. It is then asked again, and
 finds its answers on disk."""
+SILENT_S = 60.0
+"""A scheduler that has not answered for so long is taken for dead."""
 
 
 @dataclass(frozen=True)
@@ -180,28 +184,30 @@ class DaskPool:
         self._patience_s = patience_s
         self._without_since: float | None = None
         self._looked = 0.0
+        self._question: Future[Any] | None = None  # to the scheduler, as long as it has not answered
+        self._asked = 0.0
         self._workers: dict[str, Any] = {}
         self._on_idle = on_idle
         self._notes = dict(notes or {})
         self._look(force=True)
+        self._dashboard = str(client.dashboard_link or "")  # asks the scheduler each time
 
     # -- the cluster ------------------------------------------------------------------------------------------------
 
     def _look(self, *, force: bool = False) -> None:
         """Learn which workers there are, about once a second."""
         now = time.monotonic()
-        if not force and now - self._looked < 1.0:
-            return
-        self._looked = now
-        if self._on_idle is not None:
-            self._on_idle()
-        try:
-            info = self._client.scheduler_info(n_workers=-1)
-        except (OSError, ValueError, AttributeError) as error:
-            raise TransientError("the Dask scheduler is gone", cause=str(error)) from error
+        if self._question is None:
+            if not force and now - self._looked < 1.0:
+                return
+            self._looked = now
+            if self._on_idle is not None:
+                self._on_idle()
+        seen = self._identity(wait=force)
         if self._client.status != "running":
             raise TransientError("the Dask scheduler is gone", cause=f"client is {self._client.status}")
-        self._workers = dict(info.get("workers", {}))
+        if seen is not None:
+            self._workers = dict(seen.get("workers", {}))
         if self._workers:
             self._without_since = None
         elif self._without_since is None:
@@ -213,6 +219,34 @@ class DaskPool:
                 cause="the cluster started none, or each died at once",
                 remedy="look into the logs in the folder's logs/; `ionsieve doctor` checks the machine",
             )
+
+    def _identity(self, *, wait: bool) -> Mapping[str, Any] | None:
+        """Return what the scheduler says of itself: its answer to an earlier question, or None while there is none.
+
+        A scheduler may hang. Nobody waits for it here, so that a driver that is told to end can do so.
+
+        Raises
+        ------
+        TransientError
+            When it has said nothing for `SILENT_S`, or is gone.
+        """
+        try:
+            if self._question is None:
+                asked = self._client.scheduler.identity(n_workers=-1)
+                self._asked = time.monotonic()
+                self._question = asyncio.run_coroutine_threadsafe(asked, self._client.loop.asyncio_loop)
+            overdue = time.monotonic() - self._asked > SILENT_S
+            if not (wait or overdue or self._question.done()):
+                return None
+            question, self._question = self._question, None
+            return dict(question.result(timeout=SILENT_S if wait else RESULT_S))
+        except TimeoutError as error:
+            question.cancel()
+            raise TransientError(f"the Dask scheduler has not answered for {SILENT_S:.0f} s") from error
+        except OSError:  # the client notices too
+            return None
+        except (ValueError, AttributeError, CancelledError) as error:
+            raise TransientError("the Dask scheduler is gone", cause=str(error)) from error
 
     def prepare(self) -> None:
         """Let workers load the heavy libraries while the first tasks are made elsewhere: all but one, and every GPU."""
@@ -311,7 +345,7 @@ class DaskPool:
         scheduler = self._client.scheduler.address if self._client.scheduler is not None else ""
         return {
             "workers": len(self._workers),
-            "dashboard": self._client.dashboard_link or "",
+            "dashboard": self._dashboard,
             "scheduler": scheduler,
             **self._notes,
         }
@@ -321,6 +355,8 @@ class DaskPool:
         for future in self._futures.values():
             future.release()
         self._futures.clear()
+        if self._question is not None:
+            self._question.cancel()
         for thing in (self._client, *self._owned):
             try:
                 thing.close(timeout=20)

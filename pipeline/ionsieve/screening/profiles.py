@@ -16,7 +16,16 @@ from ionsieve.errors import InputError, Problems, nearest
 from ionsieve.records.base import Frozen
 from ionsieve.resources import data_folder
 
-__all__ = ["Profile", "SchedulerPlace", "Tls", "WorkerGroup", "load_profile", "profile_names", "walltime_s"]
+__all__ = [
+    "Profile",
+    "SchedulerPlace",
+    "Tls",
+    "WorkerGroup",
+    "is_listening_place",
+    "load_profile",
+    "profile_names",
+    "walltime_s",
+]
 
 QUEUES = ("slurm", "pbs", "sge")
 
@@ -44,6 +53,12 @@ def walltime_s(text: str) -> int:
     else:
         seconds = a * 60
     return seconds + (days or 0) * 86400
+
+
+def is_listening_place(text: str) -> bool:
+    """Whether something could listen there: ``host:port``, ``:port`` or ``port``."""
+    match = re.fullmatch(r"(?:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*):)?(\d{1,5})", text)
+    return match is not None and int(match[1]) <= 65535
 
 
 class WorkerGroup(Frozen):
@@ -100,6 +115,13 @@ class SchedulerPlace(Frozen):
     host: str | None = Field(None, description="address to listen on instead of an interface")
     dashboard: str = Field("127.0.0.1:0", description="where the dashboard listens; this machine only by default")
     tls: Tls | None = Field(None, description="certificates; needed wherever others can reach the network")
+
+    @field_validator("dashboard")
+    @classmethod
+    def _dashboard(cls, value: str) -> str:
+        if not is_listening_place(value):
+            raise ValueError("host and port, for example 127.0.0.1:8787, or :0 for a free port")
+        return value
 
 
 class Profile(Frozen):

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ionsieve.errors import DataError, TransientError
+from ionsieve.screening.book import Book
 from ionsieve.screening.driver import Driver, RunReport
 from ionsieve.screening.facts import facts
 from ionsieve.screening.funnel import FunnelSettings
 from ionsieve.screening.material import Material, campaign_of, freeze, live, unchanged
+from ionsieve.screening.places import check_place, in_this_process
 from ionsieve.screening.plan import Builders, Plan, Subject, Task
 from ionsieve.screening.pool import Pool, SerialPool
 from ionsieve.screening.progress import Progress, make_progress
 from ionsieve.screening.release import release_if_asked
 from ionsieve.screening.retries import RunRules
+from ionsieve.screening.stops import Stop, heeding
 from ionsieve.store import Store
 
 if TYPE_CHECKING:
     from ionsieve.campaign import Campaign
     from ionsieve.records import Candidate
+    from ionsieve.screening.profiles import Profile
 
 __all__ = ["resume_campaign", "run_campaign", "run_plan"]
 
@@ -79,22 +84,22 @@ def run_campaign(
     SetupError
         When the machine cannot: disk, cluster, workers.
     """
-    _check_place(folder, cluster, scheduler)
-    material = live(campaign, check(campaign))
-    folder = Path(folder).absolute()  # workers may have another working directory
-    store = Store.create(
-        folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share, amend=amend, hold=True
-    )
-    return _run_stored(
-        store,
-        campaign,
-        material=material,
-        cluster=cluster,
-        scheduler=scheduler,
-        n_workers=n_workers,
-        progress=progress,
-        dashboard=dashboard,
-    )
+    profile = check_place(folder, cluster=cluster, scheduler=scheduler, n_workers=n_workers, dashboard=dashboard)
+    with heeding():
+        material = live(campaign, check(campaign))
+        folder = Path(folder).absolute()  # workers may have another working directory
+        store = Store.create(
+            folder, campaign.model_dump(mode="json"), source=source, share=campaign.run.share, amend=amend, hold=True
+        )
+        return _run_stored(
+            store,
+            campaign,
+            material=material,
+            profile=profile,
+            n_workers=n_workers,
+            progress=progress,
+            dashboard=dashboard,
+        )
 
 
 def check(campaign: Campaign, *, here: bool = True) -> list[Candidate]:
@@ -173,29 +178,32 @@ def check(campaign: Campaign, *, here: bool = True) -> list[Candidate]:
     return candidates
 
 
-def resume_campaign(folder: str | Path, **told: Any) -> RunReport:
+def resume_campaign(
+    folder: str | Path,
+    *,
+    cluster: str | Path | None = None,
+    scheduler: str | None = None,
+    n_workers: int | None = None,
+    progress: str | Progress = "auto",
+    dashboard: str | None = None,
+) -> RunReport:
     """Continue the campaign of a folder, with the model and the prototypes that it was begun with.
 
     Parameters as in `run_campaign`.
     """
-    _check_place(folder, told.get("cluster"), told.get("scheduler"))
-    store = Store.open(folder)
-    campaign = campaign_of(store)
-    return _run_stored(store, campaign, material=unchanged(store, campaign), **told)
-
-
-def _check_place(folder: str | Path, cluster: str | Path | None, scheduler: str | None) -> None:
-    """Refuse a place that cannot be, before anything is written.
-
-    Under ``srun``, every rank but the first is a worker: it serves and ends the process.
-    """
-    if cluster is None and scheduler is None:
-        return
-    from ionsieve.screening.clusters import allocation_rank, choose_profile, serve_allocation
-
-    profile = choose_profile(cluster, scheduler)
-    if allocation_rank(profile) > 0:
-        raise SystemExit(serve_allocation(Path(folder)))
+    profile = check_place(folder, cluster=cluster, scheduler=scheduler, n_workers=n_workers, dashboard=dashboard)
+    with heeding():
+        store = Store.open(folder)
+        campaign = campaign_of(store)
+        return _run_stored(
+            store,
+            campaign,
+            material=unchanged(store, campaign),
+            profile=profile,
+            n_workers=n_workers,
+            progress=progress,
+            dashboard=dashboard,
+        )
 
 
 def _run_stored(
@@ -203,21 +211,18 @@ def _run_stored(
     campaign: Campaign,
     *,
     material: Material,
-    cluster: str | Path | None = None,
-    scheduler: str | None = None,
-    n_workers: int | None = None,
-    progress: str | Progress = "auto",
-    dashboard: str | None = None,
+    profile: Profile,
+    n_workers: int | None,
+    progress: str | Progress,
+    dashboard: str | None,
 ) -> RunReport:
     from ionsieve.screening.clusters import open_pool
     from ionsieve.screening.wording import CampaignBuilders, funnel_settings, subjects
 
     def pool() -> Pool:
-        if n_workers == 0 and scheduler is None and cluster is None:
+        if in_this_process(profile, n_workers):
             return SerialPool(store.folder, STAGES)
-        return open_pool(
-            store.folder, STAGES, profile=cluster, scheduler=scheduler, n_workers=n_workers, dashboard=dashboard
-        )
+        return open_pool(store.folder, STAGES, profile=profile, n_workers=n_workers, dashboard=dashboard)
 
     told = campaign.run
     return run_plan(
@@ -230,6 +235,7 @@ def _run_stored(
         rules=RunRules(slice_s=told.slice_seconds, deaths=told.deaths_before_quarantine),
         progress=progress,
         prepare=lambda: freeze(store, campaign, material),
+        starts_soon=profile.kind in ("local", "local-gpu"),
     )
 
 
@@ -244,40 +250,56 @@ def run_plan(
     rules: RunRules | None = None,
     progress: str | Progress = "quiet",
     prepare: Callable[[], None] = lambda: None,
+    starts_soon: bool = False,
 ) -> RunReport:
     """Run any plan over a store: the campaign's, or a test's.
 
     A scheduler that dies is replaced (`pool` is called again) and planning starts anew from what is on disk.
-    `prepare` is called once, as soon as the folder's lock is held.
+    `prepare` is called once, as soon as the folder's lock is held. Signals and `ionsieve cancel` are heeded all the
+    way, also while a cluster starts: `starts_soon` lets it start first (a few seconds), because Dask does not take down
+    half a local cluster without a traceback.
     """
+    begin = time.monotonic()
     module, name = stages.split(":")
     table: Mapping[str, Any] = getattr(importlib.import_module(module), name)
     told = make_progress(progress) if isinstance(progress, str) else progress
-    with store.lock:
+    opened = False
+    with heeding() as stop, store.lock:
+
+        def drive(place: Pool) -> RunReport:
+            while True:
+                driver = Driver(
+                    store,
+                    Plan(subjects, builders, funnel=funnel),
+                    place,
+                    rules=rules or RunRules(),
+                    progress=told,
+                    on_device=lambda stage: bool(table[stage].uses_device),
+                    many=lambda stage: getattr(table[stage], "run_many", None) is not None,
+                    share_done=lambda task: _share_done(table, store.folder, task),
+                    stop=stop,
+                )
+                report = driver.run()
+                released = release_if_asked(store) if report.status == "finished" else []
+                if not released:
+                    return report
+                told.note(f"{len(released)} released by `ionsieve retry`: trying again")
+
         try:
             prepare()
             _open_ledger(store)
+            opened = True
             release_if_asked(store)
             for attempt in range(CLUSTERS_LOST + 1):
+                stop.look(store.folder)
+                if stop.why:
+                    break
                 place: Pool | None = None
                 try:
+                    stop.saves = starts_soon
                     place = pool()
-                    while True:
-                        driver = Driver(
-                            store,
-                            Plan(subjects, builders, funnel=funnel),
-                            place,
-                            rules=rules or RunRules(),
-                            progress=told,
-                            on_device=lambda stage: bool(table[stage].uses_device),
-                            many=lambda stage: getattr(table[stage], "run_many", None) is not None,
-                            share_done=lambda task: _share_done(table, store.folder, task),
-                        )
-                        report = driver.run()
-                        released = release_if_asked(store) if report.status == "finished" else []
-                        if not released:
-                            return report
-                        told.note(f"{len(released)} released by `ionsieve retry`: trying again")
+                    stop.saves = True
+                    return drive(place)
                 except TransientError as error:
                     if attempt == CLUSTERS_LOST:
                         raise
@@ -285,9 +307,20 @@ def run_plan(
                 finally:
                     if place is not None:
                         place.close()
-            raise AssertionError("unreachable")
+            return _stopped(store, stop, begin, opened=opened)
+        except KeyboardInterrupt:
+            stop.why = stop.why or "SIGINT"
+            return _stopped(store, stop, begin, opened=opened)
         finally:
             store.close()
+
+
+def _stopped(store: Store, stop: Stop, begin: float, *, opened: bool) -> RunReport:
+    """Note the end of a run that was stopped while no driver worked; nothing, when not even its ledger was open."""
+    if opened:
+        store.events.open()
+        Book(store).close("", stop.status, stop.why)
+    return RunReport(stop.status, store.folder, time.monotonic() - begin, signal=stop.why)
 
 
 def _share_done(table: Mapping[str, Any], folder: Path, task: Task) -> float:

@@ -20,7 +20,10 @@ import psutil
 
 from ionsieve.errors import InputError
 
-__all__ = ["FolderLock", "holder"]
+__all__ = ["CANCEL", "FolderLock", "holder"]
+
+CANCEL = "cancel"
+"""Name of the file beside the lock that asks its holder to end; whoever takes the lock removes an old one."""
 
 STALE_S = 300.0
 """A holder on another host that did not touch its lock for so long is taken for dead (it touches every minute)."""
@@ -97,6 +100,7 @@ class FolderLock:
                 if alive and not (here and supported):
                     raise self._refusal(other)
             self._handle = handle
+            self.path.with_name(CANCEL).unlink(missing_ok=True)  # before anybody can see, and mean, this holder
             self._write(released=False)
         except BaseException:
             if self._handle is None:

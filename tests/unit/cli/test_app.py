@@ -151,12 +151,32 @@ def test_named_compositions_that_cannot_be_run_are_bad_input(recipe, more, messa
     assert [p.name for p in tmp_path.iterdir()] == ["bad.yaml"]
 
 
-@pytest.mark.parametrize("place", [["--scheduler", "localhost"], ["--scheduler", "tcp://x"], ["--cluster", "nix"]])
-def test_a_place_that_is_none_is_refused_before_the_folder_is_made(place, capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (["--scheduler", "localhost"], "no address"),
+        (["--scheduler", "tcp://x"], "no address"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "nobody listens"),
+        (["--scheduler", "127.0.0.1:99999"], "at most 65535"),
+        (["--scheduler", "tcp://127.0.0.1:1", "--workers", "4"], "--workers = 4: the number"),
+        (["--scheduler", "tcp://127.0.0.1:1", "--dashboard", ":0"], "--dashboard = :0: no dashboard"),
+        (["--cluster", "nix"], "no such cluster profile"),
+        (["--cluster", "slurm-allocation"], "SLURM_PROCID is not set"),
+        (["--cluster", "slurm-allocation", "--workers", "4"], "--workers = 4: the number"),
+        (["--dashboard", "nonsense"], "no dashboard can listen there"),
+        (["--dashboard", "0.0.0.0:99999"], "no dashboard can listen there"),
+        (["--dashboard", ":8787", "--workers", "0"], "no dashboard is started here"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, list) else None,
+)
+def test_a_place_that_is_none_is_refused_before_the_folder_is_made(place, message, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SLURM_PROCID", raising=False)
     (tmp_path / "good.yaml").write_text(CAMPAIGN.format(recipe="{prototype: Na3OCl_Pm-3m}", more=""))
     assert run(["run", "good.yaml", *place]) == 2
-    assert place[1] in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert message in said
+    assert any(value in said for value in place[1::2])
     assert [p.name for p in tmp_path.iterdir()] == ["good.yaml"]
 
 

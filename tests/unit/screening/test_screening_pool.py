@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from ionsieve.dynamics import stopping
-from ionsieve.errors import InputError, SetupError
+from ionsieve.errors import InputError, SetupError, TransientError
 from ionsieve.screening import clusters, worker
 from ionsieve.screening import pool as pool_module
 from ionsieve.screening.clusters import check_workers, open_pool
@@ -358,6 +358,32 @@ def test_workers_that_cannot_do_it_are_refused(store: Store) -> None:
         check_workers(client(version="0.0.1"), store.folder)
     with pytest.raises(SetupError, match="does not see the campaign's folder"):
         check_workers(client(folder=""), store.folder)
+
+
+def test_nobody_waits_for_a_scheduler_that_hangs(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Client
+
+    cluster = _Cluster(tmp_path, [[]])
+    try:
+        with Client(cluster.address, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=120)
+            pool = DaskPool(client, store.folder, STAGES)
+            cluster.processes[0].send_signal(signal.SIGSTOP)
+            begin = time.monotonic()
+            while time.monotonic() - begin < 2.5:  # two looks
+                before = time.monotonic()
+                assert pool.wait(0.05) == []
+                assert pool.describe()["workers"] == 1
+                assert time.monotonic() - before < 1.0
+            monkeypatch.setattr(pool_module, "SILENT_S", 0.5)
+            monkeypatch.setattr(pool_module, "RESULT_S", 0.1)
+            with pytest.raises(TransientError, match="has not answered"):
+                pool.wait(0.05)
+            cluster.processes[0].send_signal(signal.SIGCONT)
+            assert pool.wait(0.05) == []
+    finally:
+        cluster.processes[0].send_signal(signal.SIGCONT)
+        cluster.close()
 
 
 def test_a_scheduler_that_is_not_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
