@@ -264,8 +264,24 @@ class Store(Shelf):
         if not self.lock.held:
             raise BugError("rebuilding the ledger needs the folder's lock", where=str(self.folder))
         self.close_ledger()
+        self._forget_ledger("ledger.sqlite.new")  # of a rebuilding that was killed
+        # made beside the old one and put into its place when it is whole: half a ledger would be taken for all of it
+        made = Ledger(self.folder / "ledger.sqlite.new", writable=True)
+        try:
+            count = self._fill(made, facts)
+        finally:
+            made.close()
+        self._forget_ledger("ledger.sqlite")
+        (self.folder / "ledger.sqlite.new").replace(self.folder / "ledger.sqlite")
+        return count
+
+    def _forget_ledger(self, name: str) -> None:
+        """Remove a ledger, its journal last: a ledger without the journal that it needs would look whole."""
         for suffix in ("", "-journal"):
-            (self.folder / f"ledger.sqlite{suffix}").unlink(missing_ok=True)
+            (self.folder / f"{name}{suffix}").unlink(missing_ok=True)
+
+    def _fill(self, ledger: Ledger, facts: Callable[[dict[str, Any]], Mapping[str, Any]] | None) -> int:
+        """Write a row for each record, with what the events tell of it, and for what was set aside."""
         work: dict[str, dict[str, Any]] = {}
         for event in self.events.read():
             key = event.get("key")
@@ -283,14 +299,14 @@ class Store(Shelf):
                 batch.append(rows.row(stored, work.pop(key, {}), facts))
                 count += 1
                 if len(batch) >= 2000:
-                    self.ledger.write(batch)
+                    ledger.write(batch)
                     batch.clear()
         for key, history in work.items():  # quarantined work has no record; its row comes from the events
             if history.get("reason") and history.get("stage"):
                 fields = {k: v for k, v in history.items() if k in Row.__dataclass_fields__}
                 batch.append(Row(key=key, **{**fields, "state": State.QUARANTINED}))
                 count += 1
-        self.ledger.write(batch)
+        ledger.write(batch)
         return count
 
     def close_ledger(self) -> None:

@@ -9,7 +9,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -433,6 +435,27 @@ def test_the_ledger_is_rebuilt_from_the_files(store: Store) -> None:
         assert rows[keys[2]].reason == "because"
         assert rows[keys[1]].facts == {"name": "c1"}
         assert rows["q" * 64].state is State.QUARANTINED
+    store.close()
+
+
+def test_a_rebuilding_that_ends_half_way_leaves_no_half_ledger(store: Store) -> None:
+    with store.lock:
+        keys = [store.put(ask(i), candidate(f"c{i}", Outcome.COMPLETED)) for i in range(4)]
+        store.ledger.write([Row(key="before", stage="fit")])
+        asked: list[str] = []
+
+        def stopped(data: Mapping[str, Any]) -> Mapping[str, Any]:
+            asked.append(str(data["candidate_id"]))
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+            return {}
+
+        with pytest.raises(KeyboardInterrupt):
+            store.rebuild(stopped)
+        assert [r.key for r in store.ledger.rows()] == ["before"], "the old one stands until the new one is whole"
+        assert store.rebuild(lambda data: {}) == 4
+        assert {r.key for r in store.ledger.rows()} == set(keys)
+        assert not list(store.folder.glob("ledger.sqlite.new*"))
     store.close()
 
 
