@@ -36,8 +36,10 @@ def trust(
     parts = [_firmness(ranked, settings)]
     lengths = [e.total_length_ps for row in ranked if (e := estimates.get(row.candidate_id)) and e.total_length_ps > 0]
     if lengths and min(lengths) < 100:
+        shortest, longest = f"{min(lengths):.3g}", f"{max(lengths):.3g}"
+        span = shortest if shortest == longest else f"from {shortest} to {longest}"
         parts.append(
-            f"The runs are short: from {min(lengths):.3g} to {max(lengths):.3g} ps of simulation a candidate,"
+            f"The runs are short: {span} ps of simulation a candidate,"
             " so only the fastest conductors show enough jumps."
         )
     flags = Counter(flag for row in ranked for flag in set(row.flags))

@@ -395,7 +395,7 @@ def test_trust_is_told_in_words():
     ]
     text = ranked(short, top_k=3).trust
     assert "The choice of the first 3 among 7 is firm" in text
-    assert "The runs are short: from 40 to 40 ps" in text
+    assert "The runs are short: 40 ps of simulation" in text
     assert "extrapolated from 800 K or hotter for all of them" in text
     assert "the activation energy is assumed" in text
     assert "trust the order more than the absolute numbers" in text
