@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ionsieve.cli.analyze_output import GRIDS, show, show_candidate, write, write_density
+from ionsieve.cli.frames import Elements, Format, Stop, Topology, Unwrapped
 from ionsieve.cli.targets import check_target
 from ionsieve.errors import InputError, Problems, nearest
 
@@ -54,16 +55,12 @@ def register(app: typer.Typer) -> None:
         target: Annotated[float, typer.Option(help="Temperature to carry the fit to, K.")] = 300.0,
         discard_ps: Annotated[float, typer.Option(help="Leave out this much at the start, ps.")] = 0.0,
         start: Annotated[int, typer.Option(help="First frame.")] = 0,
-        stop: Annotated[int | None, typer.Option(help="End before this frame.")] = None,
+        stop: Stop = None,
         stride: Annotated[int, typer.Option(help="Take every n-th frame.")] = 1,
-        format: Annotated[
-            str | None, typer.Option(help="ASE's name of the format, if the file name does not tell.")
-        ] = None,
-        topology: Annotated[Path | None, typer.Option(help="Topology file: read with MDAnalysis.")] = None,
-        elements: Annotated[str, typer.Option(help="Element of every atom type, comma-separated (LAMMPS).")] = "",
-        unwrapped: Annotated[
-            bool, typer.Option("--unwrapped", help="Positions were never wrapped: leave them.")
-        ] = False,
+        format: Format = None,
+        topology: Topology = None,
+        elements: Elements = "",
+        unwrapped: Unwrapped = False,
         export: Annotated[list[str] | None, typer.Option(help=f"Also write: {', '.join(_EXPORTS)}.")] = None,
         plots: Annotated[bool, typer.Option("--plots/--no-plots", help="Draw the figures.")] = True,
     ) -> None:

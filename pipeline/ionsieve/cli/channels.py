@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ionsieve.cli.channels_output import show, show_cavities, show_motion, show_sieve, write
+from ionsieve.cli.frames import Elements, Format, Stop, Topology, Unwrapped
 from ionsieve.cli.targets import check_target
 from ionsieve.errors import InputError, nearest
 
@@ -48,16 +49,12 @@ def register(app: typer.Typer) -> None:
             float, typer.Option(min=0.0, help="Sites nearer than this, Å, are positions in one cavity: no gate.")
         ] = 0.9,
         start: Annotated[int, typer.Option(min=0, help="First frame of a trajectory.")] = 0,
-        stop: Annotated[int | None, typer.Option(help="End before this frame.")] = None,
+        stop: Stop = None,
         stride: Annotated[int, typer.Option(min=1, help="Take every n-th frame.")] = 1,
-        format: Annotated[
-            str | None, typer.Option(help="ASE's name of the format, if the file name does not tell.")
-        ] = None,
-        topology: Annotated[Path | None, typer.Option(help="Topology file: read with MDAnalysis.")] = None,
-        elements: Annotated[str, typer.Option(help="Element of every atom type, comma-separated (LAMMPS).")] = "",
-        unwrapped: Annotated[
-            bool, typer.Option("--unwrapped", help="Positions were never wrapped: leave them.")
-        ] = False,
+        format: Format = None,
+        topology: Topology = None,
+        elements: Elements = "",
+        unwrapped: Unwrapped = False,
         as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
     ) -> int:
         """Spheres, percolation and bottlenecks of a structure; along a trajectory also how the gates move."""
