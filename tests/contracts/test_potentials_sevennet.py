@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from ionsieve.errors import InputError
 from ionsieve.potentials import PotentialSettings, load
 from ionsieve.testing.potentials import example_systems, validate_adapter
 
-pytestmark = pytest.mark.sevennet
+pytestmark = [pytest.mark.sevennet, pytest.mark.usefixtures("one_thread")]
 pytest.importorskip("sevenn", reason="needs e3nn >= 0.5, which mace-torch excludes: `make test-sevennet`")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("name", "head"), [("7net-0", None), ("7net-l3i5", None), ("7net-mf-0", "PBE")])

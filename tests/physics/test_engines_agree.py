@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from ionsieve.dynamics import DynamicsSettings, Job, simulate
 from ionsieve.dynamics.toys import HarmonicLattice, lattice
@@ -11,12 +10,7 @@ from ionsieve.trajectory import read
 CRYSTAL = HarmonicLattice(2, 3.0, 2.0, 40.0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def run(folder, engine, integrator, **changes):

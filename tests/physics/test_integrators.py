@@ -25,12 +25,7 @@ NPT = sorted(name for name, m in METHODS.items() if m.ensemble == "NPT")
 THERMAL = sorted(NVT + NPT)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def target(**changes):

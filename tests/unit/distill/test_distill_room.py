@@ -31,12 +31,7 @@ from ionsieve.verdicts import Outcome, Verdict
 SMALL = DistillSettings(n_train=24, n_test=8, epochs=8, channels=8, batch_frames=2, cutoff_A=4.0, learning_rate=0.02)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -23,12 +23,7 @@ from ionsieve.trajectory import read
 SETTINGS = DynamicsSettings(equilibrate_ps=0.04, produce_ps=0.08, tau_fs=40, guard_steps=20, npt_ps=0.04)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def salt(seed, repeat=1):

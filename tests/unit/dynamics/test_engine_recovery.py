@@ -23,12 +23,7 @@ CRYSTAL = HarmonicLattice(2, 3.0, 2.0, 40.0)
 SETTINGS = DynamicsSettings(equilibrate_ps=0.2, produce_ps=0.4, tau_fs=40, guard_steps=20, slice_steps=60)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

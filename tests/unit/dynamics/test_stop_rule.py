@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 import pytest
-import torch
 from ase import Atoms
 
 from ionsieve.dynamics import DynamicsSettings, GuardSettings, Job, simulate
@@ -33,12 +32,7 @@ GAS = {
 CRYSTAL = HarmonicLattice(2, 3.0, 2.0, 40.0)
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def rule(running):

@@ -15,10 +15,7 @@ from ionsieve.potentials.chgnet_network import line_graph
 from ionsieve.resources import data_folder
 from ionsieve.systems import Batch
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def chgnet(**changes: object) -> CHGNetPotential:
